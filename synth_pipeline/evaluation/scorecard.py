@@ -1,4 +1,4 @@
-"""The noun Scorecard: measures, gates and their verdict, the content ids that were judged, and details for the report."""
+"""The noun Scorecard: measures, gates and their verdict, what was judged, and details for the report."""
 
 from __future__ import annotations
 

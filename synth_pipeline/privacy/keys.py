@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -43,10 +44,8 @@ def _master(home: Home) -> bytes:
         return named.encode()
     path = home.keys / "master.key"
     if not path.exists():
-        try:
+        with contextlib.suppress(FileExistsError):  # another process may make it first: that one counts
             create(path, secrets.token_hex(32).encode(), private=True)
-        except FileExistsError:
-            pass  # another process made it first: that one counts
     if path.stat().st_mode & 0o077:
         raise PrivacyError("the key file can be read by others", where=str(path), fix=f"chmod 600 {path}")
     data = path.read_bytes()

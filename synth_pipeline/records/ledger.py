@@ -15,7 +15,8 @@ from synth_pipeline.errors import StorageError
 _TABLES = """
 CREATE TABLE IF NOT EXISTS root (id TEXT PRIMARY KEY, uri TEXT NOT NULL, first_seen REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS seen (root TEXT NOT NULL, content_id TEXT NOT NULL, PRIMARY KEY (root, content_id));
-CREATE TABLE IF NOT EXISTS noun (root TEXT NOT NULL, dataset TEXT NOT NULL, stage TEXT NOT NULL, folder TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS noun (
+  root TEXT NOT NULL, dataset TEXT NOT NULL, stage TEXT NOT NULL, folder TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS attempt (
   root TEXT NOT NULL, dataset TEXT NOT NULL, partition TEXT NOT NULL, plan TEXT NOT NULL, content_id TEXT NOT NULL,
   at REAL NOT NULL, PRIMARY KEY (root, partition, plan, content_id));
@@ -48,7 +49,9 @@ class Ledger:
         So a renamed or copied file keeps its keys, its attempts and its history.
         """
         with self._transaction() as db:
-            if (row := db.execute("SELECT id FROM root WHERE uri = ?", (uri,)).fetchone()) or (row := db.execute("SELECT root FROM seen WHERE content_id = ?", (content_id,)).fetchone()):
+            row = db.execute("SELECT id FROM root WHERE uri = ?", (uri,)).fetchone()
+            row = row or db.execute("SELECT root FROM seen WHERE content_id = ?", (content_id,)).fetchone()
+            if row:
                 found = row[0]
             else:
                 found = hashlib.sha256(uri.encode()).hexdigest()[:24]
@@ -74,7 +77,7 @@ class Ledger:
         return [(i, uri) for i, uri in rows if text in (i, uri) or uri.endswith("/" + text.lstrip("/"))]
 
     def attempt(self, root: str, dataset: str, partition: str | None, plan: str, content_id: str) -> int:
-        """Records a scored synthetic content; how many distinct ones this root, partition and plan (less seed) has had."""
+        """Records a scored content; how many distinct ones this root, partition and plan (less its seed) has had."""
         key = (root, partition or "", plan)
         with self._transaction() as db:
             db.execute(

@@ -64,7 +64,7 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
 
 
 class PartWriter:
-    """Gathers batches into row groups of at most 131,072 rows and 64 MiB, so that groups do not depend on batch sizes."""
+    """Gathers batches into row groups of at most 131,072 rows and 64 MiB, whatever the batches' sizes."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
