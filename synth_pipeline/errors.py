@@ -83,6 +83,12 @@ class StorageBusy(StorageError):
     terminal = False
 
 
+class WorkerLost(SynthError):
+    """A worker process died: killed, out of memory, or a crash in native code."""
+
+    terminal = False
+
+
 class MissingExtra(SynthError):
     """An optional package is needed for what was asked."""
 
