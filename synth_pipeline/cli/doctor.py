@@ -18,8 +18,9 @@ _PACKAGES = (
 )  # fmt: skip
 _HARMFUL = ("torchvision", "torchaudio")
 NOTICES = {
-    "sdv": "BUSL-1.1: using its generators inside your organisation is allowed, offering them to others as a service is "
-    "not (each version becomes MIT after four years). Only `generator: {type: gaussian_copula | ctgan | tvae | copulagan}` uses it."
+    "sdv": "BUSL-1.1: using its generators inside your organisation is allowed, offering them to others as a service "
+    "is not (each version becomes MIT after four years). Only the generators gaussian_copula, ctgan, tvae and "
+    "copulagan use it."
 }
 
 

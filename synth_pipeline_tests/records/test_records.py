@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def _batch(start: int, rows: int) -> pa.RecordBatch:
 def _write(folder: Path, cuts: list[int]) -> Records:
     folder.mkdir(parents=True)
     writer = RecordsWriter(folder, {"data": _schema()}, part_rows=250)
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         writer.write("data", "train", _batch(start, stop - start))
     writer.write("data", "holdout", _batch(5_000, 40))
     return writer.commit(Unit("data", "id"), {"note": 1})
