@@ -25,7 +25,7 @@ SAFE = ("element_count", "missing_count", "missing_percent", "unexpected_count",
 """What of a result is passed on: the rest (observed values, partial lists, exceptions) can hold rows' content."""
 COUNTED = ("expect_table_row_count", "expect_table_column_count", "expect_column_unique_value_count")
 """Expectations whose observed value is a count."""
-MAX_COLUMNS = 200
+MAX_COLUMNS = 60
 """Columns that the default suite looks into; the schema's own checks cover the others."""
 
 
