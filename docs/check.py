@@ -1,4 +1,4 @@
-"""Checks that the documents tell the truth: links lead somewhere, YAML loads, Python compiles, commands and options exist.
+"""Checks that the documents tell the truth: links lead somewhere, YAML loads, Python compiles, commands exist.
 
 Run by `make lint`. What cannot be checked by machine (figures) names the command that makes it.
 """
@@ -14,8 +14,8 @@ import click
 import typer
 import yaml
 from pydantic import ValidationError
-
 from synth_pipeline.cli.main import app
+
 from synth_pipeline.spec.dataset import DatasetSpec
 
 ROOT = Path(__file__).parents[1]
