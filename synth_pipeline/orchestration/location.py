@@ -18,7 +18,15 @@ from synth_pipeline.records.home import Home, project_root
 from synth_pipeline.spec import yaml
 
 log = logging.getLogger("synth_pipeline")
-_Lazy = type(dg.definitions(dg.Definitions))
+
+
+@dg.definitions
+def _nothing() -> dg.Definitions:
+    return dg.Definitions()
+
+
+_Lazy = type(_nothing)
+"""What `@dg.definitions` makes; Dagster does not export the class."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,15 @@ def _leaf(file: Path) -> Part:
     label = file.parent.name
     try:
         yaml.documents(file)
-        return label, _tree(file.parent).build_defs()
+        found = _tree(file.parent).build_defs()
+        # a code location has one component tree, the project's: this one stays out
+        return label, dg.Definitions(
+            assets=found.assets,
+            schedules=found.schedules,
+            sensors=found.sensors,
+            jobs=found.jobs,
+            asset_checks=found.asset_checks,
+        )
     except Exception as error:  # noqa: BLE001 - as above
         return label, placeholder(label, str(error) if isinstance(error, SpecError) else f"{file}: {_root(error)}")
 

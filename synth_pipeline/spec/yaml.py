@@ -109,6 +109,7 @@ def documents(source: Path | str) -> list[Document]:
             found = []
             while loader.check_node():
                 node = loader.get_node()
+                assert node is not None  # check_node said so
                 problems = list(_check(node, file))
                 if problems:
                     raise _together(file, problems)
@@ -185,7 +186,7 @@ def _bounded(text: str, file: str) -> None:
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
-                raise SpecError(f"nested deeper than {_MAX_DEPTH} levels", where=f"{file}:{event.start_mark.line + 1}")
+                raise SpecError(f"nested deeper than {_MAX_DEPTH} levels", where=file)
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             depth -= 1
 
