@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter
 
 from synth_pipeline.engines.base import Engine, ShardTask, shards
-from synth_pipeline.errors import TrainingError
+from synth_pipeline.errors import SpecError, TrainingError
 from synth_pipeline.progress import tick
 from synth_pipeline.protocols import registry
 from synth_pipeline.protocols.generator import Generator, SampleRequest
@@ -29,12 +28,10 @@ from synth_pipeline.seeds import Seeds
 from synth_pipeline.spec.constraints import Constraint
 from synth_pipeline.spec.generation import Generation
 from synth_pipeline.stages.conditions import resolve
+from synth_pipeline.stages.keeping import Kept, derived, keep, references
 from synth_pipeline.stages.run import Outcome, Result, Run, manifest, perform
 from synth_pipeline.stages.train import learnable_constraints, load_generator
 from synth_pipeline.stages.versions import GENERATE as VERSION
-
-ROUNDS = 20
-"""How often rows that break a constraint are drawn again before the rest is let through, and counted."""
 
 _NOTES = "shards"
 
@@ -103,14 +100,13 @@ def draw(
 ) -> Iterator[Batch]:
     """Rows of the learned columns, drawn like released ones (and under the same `generation` conditions, if given).
 
-    `start` is the number of rows drawn before; other seeds than the release's give other rows.
+    `start` is the number of rows drawn before: another start or other seeds give other rows.
     """
     note = manifest(model.folder, "train")
     generation = generation or Generation()
-    recipe = _recipe(model.folder, note, protected, generation, seeds, model.folder)
-    site = _Site.open(recipe)
+    site = _Site.open(_recipe(model.folder, note, protected, generation, seeds.child("from", start), model.folder))
     for task in shards(rows, generation.shard_rows):
-        for batch in site.learned(ShardTask(task.index, task.units, start + task.start), _Count()):
+        for batch in site.learned(ShardTask(task.index, task.units, start + task.start), Kept()):
             yield DEFAULT_TABLE, batch
 
 
@@ -127,6 +123,7 @@ class _Recipe:
     weights: Mapping[str, Mapping[str, float]]
     constraints: tuple[Constraint, ...]
     """Those that the generator does not keep by itself."""
+    reference: Mapping[int, pa.Table]
 
 
 def _recipe(
@@ -135,24 +132,27 @@ def _recipe(
     schema = schemas.decode(note["protected_schema"])
     visible = schemas.decode(note["schema"])
     fixed, weights = resolve(generation, protected, visible, note)
-    constraints: tuple[Constraint, ...] = TypeAdapter(tuple[Constraint, ...]).validate_python(note["constraints"])
-    total = generation.rows or max(1, round((generation.ratio or 1.0) * note["rows"]))
+    constraints: tuple[Constraint, ...] = ()
+    if not note["capabilities"]["constraints"]:
+        declared: tuple[Constraint, ...] = TypeAdapter(tuple[Constraint, ...]).validate_python(note["constraints"])
+        constraints = learnable_constraints(declared, schema, visible)
+        if both := sorted(derived(constraints) & {*fixed, *weights}):
+            raise SpecError(
+                f'"{both[0]}" follows from a constraint, so generator "{note["type"]}" cannot draw under a condition on it',
+                where="generation",
+                fix="use `generator: {type: trees}`, or condition on the columns that it follows from",
+            )
     return _Recipe(
         model=model,
         folder=folder,
         schema=schema,
-        total=total,
+        total=generation.rows or max(1, round((generation.ratio or 1.0) * note["rows"])),
         seeds=seeds,
         fixed=fixed,
         weights=weights,
-        constraints=() if note["capabilities"]["constraints"] else learnable_constraints(constraints, schema, visible),
+        constraints=constraints,
+        reference=references(constraints, protected),
     )
-
-
-@dataclass
-class _Count:
-    rejected: int = 0
-    violations: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,13 +168,19 @@ class _Site:
         generator, note = load_generator(recipe.model)
         return cls(recipe, generator, schemas.decode(note["schema"]))
 
-    def learned(self, task: ShardTask, count: _Count) -> Iterator[pa.RecordBatch]:
+    def learned(self, task: ShardTask, kept: Kept) -> Iterator[pa.RecordBatch]:
         """The shard's rows of learned columns, exactly as many as asked for."""
         seeds = self.recipe.seeds.child("shard", task.index)
-        if self.recipe.constraints:
-            yield from self._kept(task, seeds, count)
-        else:
+        if not self.recipe.constraints:
             yield from self._drawn(task.units, task.start, seeds)
+            return
+
+        def again(rows: int, attempt: int) -> pa.Table:
+            batches = self._drawn(rows, task.start, seeds.child("round", attempt))
+            return pa.Table.from_batches(batches, self.learned_schema)
+
+        table = keep(again, task.units, self.recipe.constraints, self.recipe.reference, kept)
+        yield from table.to_batches(max_chunksize=65_536)
 
     def _drawn(self, rows: int, start: int, seeds: Seeds) -> Iterator[pa.RecordBatch]:
         request = SampleRequest(rows, start, fixed=self.recipe.fixed, weights=self.recipe.weights)
@@ -184,29 +190,6 @@ class _Site:
             yield batch.select(self.learned_schema.names).cast(self.learned_schema)
         if got != rows:
             raise TrainingError(f"the generator drew {got} rows when asked for {rows}", where=str(self.recipe.model))
-
-    def _kept(self, task: ShardTask, seeds: Seeds, count: _Count) -> Iterator[pa.RecordBatch]:
-        """Bounded rejection: rows that break a constraint are drawn again; what never fits is let through, and told."""
-        from synth_pipeline.features.constraints import violations
-
-        kept: list[pa.Table] = []
-        missing = task.units
-        for attempt in range(ROUNDS + 1):
-            drawn = pa.Table.from_batches(
-                self._drawn(missing, task.start, seeds.child("round", attempt)), self.learned_schema
-            )
-            table = pa.concat_tables([*kept, drawn])
-            broken = violations(table, self.recipe.constraints)
-            wrong = np.zeros(table.num_rows, dtype=bool)
-            for mask in broken.values():
-                wrong |= mask
-            missing = int(wrong.sum())
-            if missing == 0 or attempt == ROUNDS:
-                count.violations = {name: int(mask.sum()) for name, mask in broken.items()}
-                yield from table.to_batches(max_chunksize=65_536)
-                return
-            count.rejected += missing
-            kept = [table.filter(pa.array(~wrong))]
 
 
 def _write_shard(site: _Site, task: ShardTask) -> dict[str, Any]:
@@ -218,11 +201,11 @@ def _write_shard(site: _Site, task: ShardTask) -> dict[str, Any]:
     path = recipe.folder / relative
     path.parent.mkdir(exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid4().hex}")
-    count = _Count()
+    kept = Kept()
     writer = PartWriter(scratch, _published(recipe.schema))
     try:
         start = task.start
-        for batch in site.learned(task, count):
+        for batch in site.learned(task, kept):
             writer.write(fill(recipe.schema, batch, start, recipe.total, recipe.seeds.child("fresh")))
             start += batch.num_rows
         size, digest = writer.close()
@@ -232,7 +215,7 @@ def _write_shard(site: _Site, task: ShardTask) -> dict[str, Any]:
         raise
     scratch.replace(path)
     part = Part(DEFAULT_TABLE, "train", relative, task.units, size, digest)
-    done = {"shard": task.index, "part": asdict(part), "rejected": count.rejected, "violations": count.violations}
+    done = {"shard": task.index, "part": asdict(part), "rejected": kept.rejected, "violations": kept.violations}
     replace(_note(recipe.folder, task.index), json.dumps(done).encode())
     return done
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth_pipeline.errors import SpecError, StorageError, SynthError, TrainingError, did_you_mean
+from synth_pipeline.errors import StorageError, SynthError, TrainingError
+from synth_pipeline.features.constraints import check
 from synth_pipeline.progress import Report, tick
 from synth_pipeline.protocols import registry
 from synth_pipeline.protocols.generator import Generator
@@ -129,32 +130,15 @@ def learned_records(records: Records) -> Records:
 def learnable_constraints(
     constraints: tuple[Constraint, ...], protected: pa.Schema, visible: pa.Schema
 ) -> tuple[Constraint, ...]:
-    """The constraints that the generator has to keep; a unique surrogate keeps its own.
+    """The constraints that the generator has to keep; a surrogate that is declared unique is drawn unique.
 
     Raises:
-        SpecError: one names an unknown column, or one that the generator never sees.
+        SpecError: one names an unknown column, one of the wrong type, or one that generators never see.
     """
-    from synth_pipeline.features.constraints import columns_of
-
-    kept = []
-    known = {column.name: column for column in schemas.columns(protected)}
-    for index, constraint in enumerate(constraints):
-        where = f"constraints[{index}]"
-        names = columns_of(constraint)
-        for name in names:
-            if name not in known:
-                raise SpecError(f'no column "{name}"; {did_you_mean(name, known)}', where=where)
-        hidden = [name for name in names if name not in visible.names]
-        if hidden and not (isinstance(constraint, Unique) and known[hidden[0]].surrogate and len(names) == 1):
-            raise SpecError(
-                f'generators never see "{hidden[0]}" (identifier, free text or replaced by surrogates), '
-                "so nothing can keep this constraint",
-                where=where,
-                fix="drop the constraint, or keep the column (`privacy.columns:`)",
-            )
-        if not hidden:
-            kept.append(constraint)
-    return tuple(kept)
+    surrogates = {column.name for column in schemas.columns(protected) if column.surrogate}
+    to_keep = tuple(c for c in constraints if not (isinstance(c, Unique) and set(c.columns) <= surrogates))
+    check(to_keep, visible)
+    return to_keep
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
@@ -188,7 +172,10 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
 
 def _copy_limit(run: Run) -> float:
     """The policy's limit on copying: a generator that can choose how closely it fits aims below it."""
-    from synth_pipeline.evaluation.gates import load_policy
+    try:
+        from synth_pipeline.evaluation.gates import load_policy
+    except ImportError:
+        return COPY_LIMIT
 
     policy = load_policy(run.spec.validation.policy)
     return next((float(gate.limit) for gate in policy.gates if gate.measure == "copy_excess"), COPY_LIMIT)
