@@ -8,8 +8,8 @@ from typing import Any
 
 from synth_pipeline.errors import StorageError
 from synth_pipeline.publishing.manifest import Manifest, unseal
-from synth_pipeline.publishing.store import CLAIM, MANIFEST
-from synth_pipeline.publishing.versions import TOMBSTONE, Line, snapshot, snapshots
+from synth_pipeline.publishing.store import CLAIM, MANIFEST, Store
+from synth_pipeline.publishing.versions import TOMBSTONE, Line, snapshot, snapshots, tombstone
 
 _OURS = {MANIFEST, TOMBSTONE, CLAIM}
 
@@ -24,28 +24,41 @@ class Audit:
     files: int = 0
     bytes: int = 0
     retracted: str | None = None
+    manifest: Manifest | None = field(default=None, repr=False)
 
     @property
     def sound(self) -> bool:
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.__dict__, "sound": self.sound}
+        return {**{k: v for k, v in self.__dict__.items() if k != "manifest"}, "sound": self.sound}
 
 
 def verify(line: Line, version: str) -> Audit:
     """Recomputes all hashes of one version, and looks for what is missing or does not belong there."""
-    audit = Audit(f"{line.label}@{version}", line.store.location(line.folder(version)))
-    if (stone := line.tombstone(version)) is not None:
+    audit = verify_folder(line.store, line.folder(version), f"{line.label}@{version}")
+    if audit.manifest and audit.manifest.place != (line.dataset, line.partition, version):
+        audit.problems.append(f"{MANIFEST}: belongs to another version")
+    return audit
+
+
+def verify_folder(store: Store, folder: str, label: str) -> Audit:
+    """The same for a version's folder wherever it lies: a copy that somebody has received, say."""
+    audit = Audit(label, store.location(folder))
+    if (stone := tombstone(store, folder)) is not None:
         audit.retracted = str(stone.get("reason", ""))
     try:
-        manifest = line.manifest(version)
+        manifest = Manifest.from_bytes(store.read(f"{folder}/{MANIFEST}"))
+    except FileNotFoundError:
+        audit.problems.append(f"{MANIFEST}: missing, so nothing was published here")
+        return audit
     except StorageError as error:
         audit.problems.append(f"{MANIFEST}: {error.what}")
         return audit
-    audit.problems += check_files(line, manifest)
+    audit.manifest = manifest
+    audit.problems += check_files(store, folder, manifest)
     listed = {file.path for file in manifest.files}
-    for path in line.store.files(line.folder(version)):
+    for path in store.files(folder):
         if path not in listed | _OURS:
             audit.problems.append(f"{path}: not listed in the manifest")
     audit.files, audit.bytes = len(manifest.files), sum(file.bytes for file in manifest.files)
@@ -74,13 +87,12 @@ def verify_pointers(line: Line) -> list[str]:
     return problems
 
 
-def check_files(line: Line, manifest: Manifest) -> list[str]:
+def check_files(store: Store, folder: str, manifest: Manifest) -> list[str]:
     """Each listed file that is missing, truncated or altered."""
     problems = []
-    folder = line.folder(manifest.version)
     for file in manifest.files:
         try:
-            with line.store.open(f"{folder}/{file.path}") as stream:
+            with store.open(f"{folder}/{file.path}") as stream:
                 digest, size = hashlib.sha256(), 0
                 while chunk := stream.read(4 << 20):
                     digest.update(chunk)

@@ -52,7 +52,7 @@ _CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-_PARQUET = "application/vnd.apache.parquet"
+_PARQUET = "application/x-parquet"
 
 
 def croissant(manifest: Manifest) -> bytes:
@@ -71,7 +71,7 @@ def croissant(manifest: Manifest) -> bytes:
         "isLiveDataset": False,
         "keywords": ["synthetic", manifest.modality],
         "digitalSourceType": manifest.digital_source_type,
-        **({"citeAs": manifest.source.citation} if manifest.source.citation else {}),
+        "citeAs": manifest.source.citation or f"{manifest.dataset}, synthetic data, version {manifest.version}",
         "rai:hasSyntheticData": True,
         "rai:dataLimitations": prose.limitations(manifest),
         "rai:dataBiases": prose.biases(manifest),
@@ -101,14 +101,14 @@ def croissant(manifest: Manifest) -> bytes:
         note["distribution"] += [_file(file) for file in files]
         source = {"fileObject": {"@id": files[0].path}}
         if len(files) > 1:
+            folder = files[0].path.rsplit("/", 1)[0]
             note["distribution"].append(
                 {
                     "@type": "cr:FileSet",
                     "@id": f"{table.name}-files",
                     "name": f"{table.name}-files",
-                    "containedIn": [{"@id": file.path} for file in files],
                     "encodingFormat": _PARQUET,
-                    "includes": "*.parquet",
+                    "includes": f"{folder}/*.parquet",
                 }
             )
             source = {"fileSet": {"@id": f"{table.name}-files"}}

@@ -109,7 +109,7 @@ def load(
     """
     found = find(open_store(store), name, version, partition, snapshot)
     for line, manifest in found.members:
-        if problems := check_files(line, manifest):
+        if problems := check_files(line.store, line.folder(manifest.version), manifest):
             raise StorageError(
                 "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else ""),
                 where=line.store.location(line.folder(manifest.version)),

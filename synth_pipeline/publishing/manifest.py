@@ -150,6 +150,10 @@ class Manifest(_Section):
     files: tuple[FileNote, ...] = ()
 
     @property
+    def place(self) -> tuple[str, str | None, str]:
+        return self.dataset, self.partition, self.version
+
+    @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables)
 

@@ -56,17 +56,22 @@ def privacy(ingested: Mapping[str, Any], protected: Mapping[str, Any]) -> Privac
         str(name): {key: plain(action[key]) for key in _SETTINGS if action.get(key) is not None}
         for name, action in (protected.get("actions") or {}).items()
     }
-    found = tuple(
-        {key: str(line[key]) for key in ("column", "entity") if line.get(key)} for line in protected.get("report") or ()
-    )
+    found = tuple(_finding(line) for line in protected.get("report") or ())
     split = ingested.get("split") or {}
     return Privacy(
         actions=actions,
-        found=tuple(line for line in found if len(line) == 2),
+        found=tuple(line for line in found if line.get("entity")),
         key_id=str(protected.get("key_id") or ""),
         split={key: plain(split[key]) for key in ("kind", "key_id", "unit", "fraction") if split.get(key) is not None},
         unit=str(split.get("unit") or "row"),
     )
+
+
+def _finding(line: Mapping[str, Any]) -> dict[str, str]:
+    action = line.get("action") or ""
+    kind = action.get("type", "") if isinstance(action, Mapping) else action
+    note = {"column": line.get("column"), "entity": line.get("entity"), "action": kind}
+    return {key: str(value) for key, value in note.items() if value}
 
 
 def training(model: Mapping[str, Any]) -> Training:
@@ -129,7 +134,9 @@ def code() -> dict[str, str]:
 
 def public_scorecard(scorecard: Scorecard) -> dict[str, Any]:
     """The scorecard less what only the house may see: checks keep their outcome, warnings stay inside."""
-    note = plain(scorecard.to_json())
+    from synth_pipeline.evaluation.report.suppress import suppressed
+
+    note = plain({**scorecard.to_json(), "details": suppressed(scorecard.details)})
     note["checks"] = list(validation(scorecard).checks)
     note.pop("warnings")
     return dict(note)

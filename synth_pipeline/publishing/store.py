@@ -69,6 +69,9 @@ class Store(Protocol):
     def abandoned(self, folder: str, older_than: float) -> bool:
         """Whether an uncommitted folder's publisher is gone (or, where nobody can know, older than so many seconds)."""
 
+    def sweep(self, folder: str) -> None:
+        """Removes an abandoned folder, unless somebody has taken it over meanwhile."""
+
 
 def default_store() -> str:
     """`$SYNTH_STORE`, else the project's `data/releases`, else `data/releases` here."""
@@ -170,6 +173,10 @@ class LocalStore:
     def abandoned(self, folder: str, older_than: float) -> bool:
         with self._flock(self.root / folder / CLAIM, make=False) as held:
             return held
+
+    def sweep(self, folder: str) -> None:
+        with self.claim(folder):
+            pass  # whoever claims a folder and commits nothing leaves nothing
 
     @contextmanager
     def _flock(self, path: Path, *, wait: bool = False, make: bool = True) -> Iterator[bool]:
@@ -287,6 +294,10 @@ class RemoteStore:
             return time.time() - float(self.read(f"{folder}/{CLAIM}")) > older_than
         except (FileNotFoundError, ValueError):
             return True
+
+    def sweep(self, folder: str) -> None:
+        if not self.exists(f"{folder}/{MANIFEST}"):
+            self.delete(folder)
 
     def _probe(self) -> None:
         """Refuses a store that lets a second create of the same name through."""

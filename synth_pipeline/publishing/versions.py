@@ -64,20 +64,13 @@ class Line:
             hint = did_you_mean(version, known) or "nothing was published yet"
             raise StorageError(f'{self.label} has no version "{version}"; {hint}', where=self.store.where) from None
         found = Manifest.from_bytes(data, self.store.location(path))
-        if (found.dataset, found.partition, found.version) != (self.dataset, self.partition, version):
+        if found.place != (self.dataset, self.partition, version):
             raise StorageError("this manifest belongs to another version", where=self.store.location(path))
         return found
 
     def tombstone(self, version: str) -> dict[str, Any] | None:
         """Why a version was retracted; None if it was not."""
-        try:
-            data = self.store.read(f"{self.folder(version)}/{TOMBSTONE}")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            return unseal(data)
-        except StorageError:
-            return {"reason": "(the tombstone is damaged)"}  # a damaged one still counts
+        return tombstone(self.store, self.folder(version))
 
     def newest(self) -> str | None:
         """The highest version that is committed and not retracted."""
@@ -144,6 +137,18 @@ class Line:
         if self.partition:
             snap(self)
         return fresh
+
+
+def tombstone(store: Store, folder: str) -> dict[str, Any] | None:
+    """What a version's folder says of its retraction; None if nothing."""
+    try:
+        data = store.read(f"{folder}/{TOMBSTONE}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return unseal(data)
+    except StorageError:
+        return {"reason": "(the tombstone is damaged)"}  # a damaged one still counts
 
 
 def datasets(store: Store) -> list[str]:

@@ -156,9 +156,15 @@ def _publish(
     )
 
     def documents(complete: Manifest) -> Mapping[str, bytes]:
+        from synth_pipeline.evaluation.profile import profile
         from synth_pipeline.evaluation.report import render_public
 
-        page = render_public(card, records, complete.model_dump(mode="json"))
+        page = render_public(
+            card,
+            manifest=complete.model_dump(mode="json"),
+            synthetic_profile=profile(records, seeds=run.seeds.child("export"), internal=False),
+            history=_history(model.folder),
+        )
         return {"scorecard.json": seal(provenance.public_scorecard(card)), "report.html": page.encode()}
 
     published = publish(open_store(run.store), draft, contents, run.spec.export, documents)
@@ -167,6 +173,13 @@ def _publish(
     ledger.derive(root, run.spec.name, "export", run.home.noun(run.spec.name, "export", plan))
     ledger.release(root, run.spec.name, run.partition, version, contents.root, published.location)
     return published
+
+
+def _history(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []  # a picture less; the model itself was checked when it was used
 
 
 def _descriptions(run: Run) -> dict[str, str]:

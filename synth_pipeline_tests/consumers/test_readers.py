@@ -1,0 +1,89 @@
+"""Whoever reads Parquet, or a dataset card, or Croissant, reads a release as it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+import synth_pipeline
+from synth_pipeline.publishing.store import open_store
+from synth_pipeline.spec.publication import Export
+from synth_pipeline_tests.publishing.made import SCHEMA, published, synthetic
+
+RAI = ("dataLimitations", "dataBiases", "personalSensitiveInformation", "dataUseCases", "dataSocialImpact")
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("readers")
+    export = Export(formats=("parquet", "csv"))
+    records = synthetic(base / "s", parts=request.param)
+    return Path(published(open_store(base / "releases"), records, export=export).location)
+
+
+def test_synth_pipeline(release: Path) -> None:
+    found = synth_pipeline.load("visits", store=release.parents[2])
+    assert (found.rows, found.path) == (300, release)
+
+
+def test_pandas(release: Path) -> None:
+    import pandas as pd
+
+    frame = pd.read_parquet(release / "data")
+    assert list(frame.columns) == SCHEMA.names
+    assert len(frame) == 300
+    assert len(pd.read_csv(release / "csv" / "train.csv")) == 300
+
+
+def test_pyarrow(release: Path) -> None:
+    data = ds.dataset(release / "data")
+    assert data.count_rows() == 300
+    assert data.schema.field("town").type == pa.string()
+
+
+def test_polars(release: Path) -> None:
+    import polars as pl
+
+    frame = pl.scan_parquet(release / "data").collect()
+    assert frame.shape == (300, len(SCHEMA))
+    assert frame.get_column("seen").dtype == pl.Date
+
+
+def test_duckdb(release: Path) -> None:
+    import duckdb
+
+    rows = duckdb.connect().execute(f"select count(*), count(distinct town) from '{release}/data/*.parquet'").fetchone()
+    assert rows == (300, 3)
+
+
+def test_load_dataset(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    found = datasets.load_dataset(str(release), cache_dir=str(tmp_path))
+    assert set(found) == {"train"}
+    assert found["train"].num_rows == 300
+    assert found["train"].features["town"].dtype == "string"
+    assert found["train"].features["at"].dtype == "timestamp[us]"
+
+
+def test_mlcroissant(release: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import mlcroissant as mlc
+
+    with caplog.at_level(logging.WARNING):
+        described = mlc.Dataset(jsonld=str(release / "croissant.json"))
+    issues = described.metadata.ctx.issues
+    assert not issues.errors
+    records = list(described.records("data-rows"))
+    assert len(records) == 300
+    note = json.loads((release / "croissant.json").read_text())
+    assert note["rai:hasSyntheticData"] is True
+    assert all(len(note[f"rai:{name}"]) > 20 for name in RAI)
+    assert note["prov:wasDerivedFrom"]
+    assert note["prov:wasGeneratedBy"]
+    assert not issues.warnings
