@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from synth_pipeline.errors import ContractError, SpecError, did_you_mean
+from synth_pipeline.evaluation.sample import draw
 from synth_pipeline.records.records import Records
 from synth_pipeline.records.schema import Column, Role, columns
 from synth_pipeline.seeds import Seeds
@@ -52,7 +53,7 @@ def check_expectations(
     if not suite:
         return []
     rows = records.rows(split)
-    frame = _frame(records, split, sample, rows, seeds)
+    frame = _pandas(draw(records, split, sample, seeds.child("expectations")).replace_schema_metadata(None))
     findings = _run(frame, suite)
     seen = f"{len(frame):,} of {rows:,} rows" if len(frame) < rows else f"all {rows:,} rows"
     names: dict[str, int] = {}
@@ -94,25 +95,6 @@ def _inferred(cols: list[Column]) -> tuple[Expectation, ...]:
             kwargs = {"column": column.name, "min_value": -edge, "max_value": edge}
             suite.append(Expectation(type="expect_column_values_to_be_between", kwargs=kwargs))
     return tuple(suite)
-
-
-def _frame(records: Records, split: str | None, sample: int, rows: int, seeds: Seeds) -> pd.DataFrame:
-    """A uniform sample without replacement, in stored order."""
-    chosen = None
-    if rows > sample:
-        chosen = np.sort(seeds.child("expectations").generator().choice(rows, sample, replace=False, shuffle=False))
-    begin, pieces = 0, []
-    for _, batch in records.batches(split, records.tables[0]):
-        end = begin + batch.num_rows
-        if chosen is None:
-            pieces.append(batch)
-        else:
-            left, right = np.searchsorted(chosen, (begin, end))
-            if right > left:
-                pieces.append(batch.take(pa.array(chosen[left:right] - begin)))
-        begin = end
-    table = pa.Table.from_batches((piece.cast(records.schema()) for piece in pieces), records.schema())
-    return _pandas(table.replace_schema_metadata(None))
 
 
 def _pandas(table: pa.Table) -> pd.DataFrame:
