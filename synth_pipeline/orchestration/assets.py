@@ -12,6 +12,7 @@ from synth_pipeline.orchestration.curve import Curve
 from synth_pipeline.orchestration.failures import told
 from synth_pipeline.orchestration.nouns import FORCE, NAMES, NOUNS, Noun
 from synth_pipeline.orchestration.places import Places
+from synth_pipeline.progress import tick
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.identity import digest
 from synth_pipeline.spec.dataset import DatasetSpec
@@ -21,6 +22,8 @@ from synth_pipeline.stages.versions import VERSIONS
 if TYPE_CHECKING:
     from synth_pipeline.stages.run import Result, Run
 
+DONE, REUSED = "done", "reused"
+"""Notes of a stage's last tick."""
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
 """For what may succeed when tried again; a terminal error says so itself (`told`)."""
 
@@ -91,8 +94,10 @@ def _asset(
                 report=curve,
                 run_id=context.run_id,
             )
+            tick(noun.stage, 0)
             result = _function(noun.stage)(run, *(run.latest(stage) for stage in noun.takes))
             curve.finish()
+            tick(noun.stage, result.rows, result.rows, note=REUSED if result.reused else DONE)
             if noun.stage == "ingest" and (observed := _observed(spec, result)):
                 context.log_event(observed)
             return dg.MaterializeResult(
@@ -226,7 +231,11 @@ def _release(run: "Run", result: "Result") -> dict[str, Any]:
 
     synthetic = Records.open(run.latest("generate").folder).schema()
     parent = dg.AssetKey([run.spec.name, NAMES["generate"]])
-    return {**metadata.schema(synthetic), **metadata.lineage(synthetic.names, parent, synthetic.names)}
+    return {
+        **metadata.schema(synthetic),
+        **metadata.lineage(synthetic.names, parent, synthetic.names),
+        **{name: dg.MetadataValue.path(str(result.metrics[name])) for name in ("path", "report")},
+    }
 
 
 _SHOWN: dict[str, Callable[["Run", "Result"], dict[str, Any]]] = {

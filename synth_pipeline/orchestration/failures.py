@@ -1,14 +1,13 @@
 """How errors reach Dagster: ours with their own words, all others by kind alone; the trace stays in SYNTH_HOME."""
 
-import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
-from synth_pipeline.errors import StorageError, SynthError
+from synth_pipeline.errors import SynthError
 from synth_pipeline.records.home import Home
+from synth_pipeline.records.traces import write_trace
 
 
 @contextmanager
@@ -26,19 +25,9 @@ def told(stage: str, home: Home, run_id: str) -> Iterator[None]:
             allow_retries=not error.terminal,
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, its message must not travel
-        kind = type(error).__name__
+        kind, trace = type(error).__name__, write_trace(error, home, f"{stage}-{run_id[:8]}")
         raise dg.Failure(
-            description=f"{stage} failed unexpectedly: {kind}. Details: {_write(error, stage, home, run_id)}",
+            description=f"{stage} failed unexpectedly: {kind}. Details: {trace}",
             metadata={"error": kind, "exit_code": 1},
             allow_retries=False,
         ) from None
-
-
-def _write(error: Exception, stage: str, home: Home, run_id: str) -> str:
-    try:
-        path = home.folder("logs") / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{stage}-{run_id[:8]}.txt"
-        path.write_text("".join(traceback.format_exception(error)), "utf-8", errors="backslashreplace")
-        path.chmod(0o600)
-    except (OSError, StorageError):
-        return "none, the private folder cannot be written"
-    return str(path)

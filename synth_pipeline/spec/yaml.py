@@ -27,6 +27,10 @@ _MAX_BYTES, _MAX_DEPTH, _MAX_VALUES = 4 << 20, 50, 500_000
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+class Template(str):
+    """A string that `write` leaves to be filled in."""
+
+
 @dataclass(frozen=True)
 class Document:
     """One YAML document of one file, with the line of every field."""
@@ -139,6 +143,8 @@ def write(attributes: Mapping[str, Any], note: str = "") -> str:
 
 def _inert(value: Any) -> Any:
     """Strings that would be taken for templates become templates that give just these strings."""
+    if isinstance(value, Template):
+        return str(value)
     if isinstance(value, str):
         return f"{{{{ {json.dumps(value, ensure_ascii=False)} }}}}" if "{{" in value else value
     if isinstance(value, Mapping):
