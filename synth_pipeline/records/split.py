@@ -52,3 +52,33 @@ def unit_text(values: pa.Array) -> pa.Array:
         if pc.all(whole, min_count=0).as_py() and (pc.max(pc.abs(values)).as_py() or 0) < 2**53:
             return values.cast(pa.int64()).cast(pa.string())
     return values.cast(pa.string()) if not pa.types.is_string(values.type) else values
+
+
+class Contributions:
+    """The most rows that one unit has, counted by hashes: sixteen bytes for every unit."""
+
+    def __init__(self) -> None:
+        self._hashes = np.empty(0, np.uint64)
+        self._counts = np.empty(0, np.int64)
+        self._pending: list[np.ndarray] = []
+        self._waiting = 0
+
+    def add(self, units: pa.Array) -> None:
+        self._pending.append(siphash(units.drop_null(), bytes(16)))
+        self._waiting += len(units)
+        if self._waiting > 2_000_000:
+            self._merge()
+
+    @property
+    def largest(self) -> int:
+        self._merge()
+        return int(self._counts.max(initial=1))
+
+    def _merge(self) -> None:
+        if not self._pending:
+            return
+        hashes, counts = np.unique(np.concatenate(self._pending), return_counts=True)
+        together, where = np.unique(np.concatenate([self._hashes, hashes]), return_inverse=True)
+        sums = np.bincount(where, np.concatenate([self._counts, counts]), len(together))
+        self._hashes, self._counts = together, sums.astype(np.int64)
+        self._pending, self._waiting = [], 0
