@@ -1,0 +1,1 @@
+"""Finding personal data: by pattern, by column name, by dictionary."""

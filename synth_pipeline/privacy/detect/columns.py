@@ -1,0 +1,171 @@
+"""What personal data each column holds: streaming, over a sample of distinct values from every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synth_pipeline.privacy.detect import names, patterns
+from synth_pipeline.records.records import Batch, Records
+from synth_pipeline.records.schema import Meaning, columns
+
+_PER_BATCH = 4096  # rows of each batch that are looked at
+_ENOUGH = 200_000  # distinct values per column after which only every eighth batch is looked at
+_FILLS = 0.5
+"""A column is of an entity when this share of its distinct values is nothing but that entity."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`entity` fills a column (`embedded` is false), or is found inside some of its longer values."""
+
+    entity: str
+    share: float
+    evidence: str
+    embedded: bool = False
+
+
+def detect(records: Records | Iterable[Batch], schema: pa.Schema) -> dict[str, Finding]:
+    """The most likely entity of each column that holds personal data."""
+    detector = Detector(schema)
+    for _, batch in records.batches() if isinstance(records, Records) else records:
+        detector.add(batch)
+    return detector.findings()
+
+
+@dataclass
+class _Tally:
+    distinct: int = 0
+    whole: dict[str, int] = field(default_factory=dict)
+    inside: dict[str, int] = field(default_factory=dict)
+    first: float = 0.0
+    last: float = 0.0
+    full: float = 0.0
+    address: float = 0.0
+    digits: int = 0  # all digits, once separators are gone
+    batches: int = 0
+
+    def count(self, where: dict[str, int], entity: str) -> None:
+        where[entity] = where.get(entity, 0) + 1
+
+
+class Detector:
+    """Takes batches, then says what it found; memory does not grow with the rows."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        looked_at = {Meaning.NUMBER, Meaning.CATEGORY, Meaning.IDENTIFIER, Meaning.TEXT}
+        self.tallies = {
+            column.name: _Tally()
+            for column in columns(schema)
+            if column.meaning in looked_at and (_is_text(column.type) or pa.types.is_integer(column.type))
+        }
+
+    def add(self, batch: pa.RecordBatch, only: str | None = None) -> None:
+        for name in [only] if only else list(self.tallies):
+            if name in self.tallies:
+                self._look(self.tallies[name], batch.column(name))
+
+    def findings(self) -> dict[str, Finding]:
+        found = {name: _judge(name, tally) for name, tally in self.tallies.items()}
+        return {name: finding for name, finding in found.items() if finding}
+
+    def _look(self, tally: _Tally, values: pa.Array) -> None:
+        tally.batches += 1
+        if tally.distinct > _ENOUGH and tally.batches % 8:
+            return
+        step = max(1, len(values) // _PER_BATCH)  # spread over the batch: neighbours often repeat
+        picked = values.take(pa.array(np.arange(0, len(values), step))) if step > 1 else values
+        levels = picked.unique().drop_null()
+        if not len(levels):
+            return
+        tally.distinct += len(levels)
+        text = (
+            levels.cast(pa.string()) if not pa.types.is_dictionary(levels.type) else levels.dictionary.cast(pa.string())
+        )
+        if pa.types.is_integer(values.type):
+            _numbers(tally, text)
+        else:
+            _texts(tally, text)
+
+
+def _texts(tally: _Tally, text: pa.Array) -> None:
+    for row in np.flatnonzero(patterns.gate(text)):
+        value = text[int(row)].as_py()
+        hits = patterns.find(value)
+        if not hits:
+            continue
+        entity, hit = max(hits, key=lambda pair: len(pair[1]))
+        if len(hit) >= 0.8 * len(value.strip()):
+            tally.count(tally.whole, entity)
+        else:
+            for entity in {entity for entity, _ in hits}:
+                tally.count(tally.inside, entity)
+    bare = text.filter(pc.match_substring_regex(text, pattern=r"^\d{9,19}$"))
+    if len(bare):
+        _numbers(tally, bare)
+    if len(text) > 2000:
+        text = text.slice(0, 2000)  # dictionaries need fewer
+    weight = len(text)
+    first, last, full = names.share_of_names(text)
+    tally.first += first * weight
+    tally.last += last * weight
+    tally.full += full * weight
+    tally.address += names.share_of_addresses(text) * weight
+    tally.digits += weight
+
+
+def _numbers(tally: _Tally, digits: pa.Array) -> None:
+    lengths = pc.utf8_length(digits).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero((lengths >= 9) & (lengths <= 19)):
+        value = digits[int(row)].as_py()
+        if len(value) >= 13:
+            if patterns.card(value):
+                tally.count(tally.whole, "card")
+        elif len(value) == 9 and patterns.ssn(value):
+            tally.count(tally.whole, "ssn?")
+        elif len(value) in (10, 11) and patterns.phone(value):
+            tally.count(tally.whole, "phone?")
+
+
+def _judge(name: str, tally: _Tally) -> Finding | None:
+    promised = names.hint(name)
+    if not tally.distinct:
+        return None
+    share = {entity: count / tally.distinct for entity, count in tally.whole.items()}
+    best = max((entity for entity in share if not entity.endswith("?")), key=share.__getitem__, default=None)
+    if best and share[best] >= _FILLS:
+        return Finding(best, share[best], "pattern")
+    if promised in ("ssn", "phone") and share.get(f"{promised}?", 0) >= _FILLS:
+        return Finding(promised, share[f"{promised}?"], "column name and pattern")
+    # random ten-digit numbers keep the North American plan two times in three, so nearly all must
+    if share.get("phone?", 0) >= 0.98 and tally.distinct >= 20:
+        return Finding("phone", share["phone?"], "pattern")
+    sampled = max(1, tally.digits)
+    first, last, full, address = (v / sampled for v in (tally.first, tally.last, tally.full, tally.address))
+    if promised and tally.digits:
+        agreed = {"first_name": first, "last_name": last, "person": max(full, first, last), "address": address}
+        return Finding(promised, max(share.get(promised, 0.0), agreed.get(promised, 0.0)), "column name")
+    if promised in ("card", "iban", "ssn", "phone"):
+        return Finding(promised, share.get(promised, 0.0), "column name") if tally.distinct >= 20 else None
+    if tally.digits:
+        need = 0.3 if names.may_name_people(name) else 0.6
+        many = 5 if names.may_name_people(name) else 20
+        if tally.distinct >= many:
+            entity, part = max((("person", full), ("first_name", first), ("last_name", last)), key=lambda pair: pair[1])
+            if part >= need:
+                return Finding(entity, part, "dictionary of names")
+            if address >= _FILLS:
+                return Finding("address", address, "form of a street address")
+    scattered = {**tally.inside, **{e: n for e, n in tally.whole.items() if not e.endswith("?") and tally.digits}}
+    if scattered:
+        entity = max(scattered, key=scattered.__getitem__)
+        return Finding(entity, scattered[entity] / tally.distinct, "inside longer values", embedded=True)
+    return None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
