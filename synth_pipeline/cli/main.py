@@ -18,11 +18,13 @@ COMMANDS = {
     "score": "synth_pipeline.cli.score:score",
     "list": "synth_pipeline.cli.releases:list_",
     "show": "synth_pipeline.cli.releases:show",
+    "compare": "synth_pipeline.cli.releases:compare",
     "verify": "synth_pipeline.cli.releases:verify",
     "lineage": "synth_pipeline.cli.releases:lineage",
     "retract": "synth_pipeline.cli.releases:retract",
     "forget": "synth_pipeline.cli.releases:forget",
     "gc": "synth_pipeline.cli.releases:gc",
+    "ui": "synth_pipeline.cli.ui:ui",
     "doctor": "synth_pipeline.cli.doctor:doctor",
 }
 """Command → "module:function", in the order of the help."""

@@ -1,4 +1,4 @@
-"""`synth list | show | compare | verify | lineage | retract | forget | gc`: what was published, and what is kept of it."""
+"""`synth list, show, compare, verify, lineage, retract, forget, gc`: what was published, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from synth_pipeline.errors import GateFailed, SpecError, StorageError
-from synth_pipeline.publishing.audit import Audit, verify, verify_folder, verify_pointers
+from synth_pipeline.publishing.audit import Audit, verify_folder, verify_pointers
+from synth_pipeline.publishing.audit import verify as audit_version
 from synth_pipeline.publishing.lineage import lineage as walk
 from synth_pipeline.publishing.load import find
 from synth_pipeline.publishing.manifest import Manifest
@@ -25,16 +26,6 @@ StoreAt = Annotated[str | None, typer.Option("--store", help="Folder or URI of t
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Partition = Annotated[str | None, typer.Option("--partition", help="One part of a partitioned dataset.")]
 Name = Annotated[str, typer.Argument(help="NAME, NAME@VERSION, or the path of a version's folder.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds these commands to the `synth` application."""
-    commands = {
-        "list": list_, "show": show, "compare": compare, "verify": verify_, "lineage": lineage, "retract": retract,
-        "forget": forget, "gc": gc,
-    }  # fmt: skip
-    for name, command in commands.items():
-        app.command(name)(command)
 
 
 def list_(store: StoreAt = None, json_: Json = False) -> None:
@@ -72,7 +63,7 @@ def compare(first: Name, second: Name, store: StoreAt = None, partition: Partiti
     sides = [_one(name, store, partition)[1] for name in (first, second)]
     columns = [{f"{table.name}.{field.name}" for table in side.tables for field in table.fields} for side in sides]
     gates = [{str(gate["name"]): gate.get("value") for gate in side.validation.gates} for side in sides]
-    note = {
+    note: dict[str, Any] = {
         "releases": [
             f"{side.dataset}{f'[{side.partition}]' if side.partition else ''}@{side.version}" for side in sides
         ],
@@ -97,7 +88,7 @@ def compare(first: Name, second: Name, store: StoreAt = None, partition: Partiti
         _say("the rows are the same")
 
 
-def verify_(
+def verify(
     name: Name,
     store: StoreAt = None,
     partition: Partition = None,
@@ -173,7 +164,7 @@ def forget(
     store: StoreAt = None,
     json_: Json = False,
 ) -> None:
-    """Wipes all private work that derives from a source: ingested, protected, models, synthetic, scorecards, reports."""
+    """Wipes all private work that derives from a source, from ingested rows to scorecards and reports."""
     home = Home.find()
     gone = find_source(home, source)
     for folder in (*gone.folders, *gone.definitions):
@@ -244,18 +235,14 @@ def _audits(name: str, store: str | None, partition: str | None, every: bool) ->
         whole = folder.absolute()
         return [verify_folder(LocalStore(str(whole.parent)), whole.name, name)], []
     place, dataset, version = _place(name, store)
-    known = [_line(place, dataset, partition)] if partition else lines(place, dataset)
+    if version != "latest":
+        line = _line(place, dataset, partition)
+        return [audit_version(line, version)], [f"{line.label}: {problem}" for problem in verify_pointers(line)]
     audits, pointers = [], []
-    for line in known:
+    for line in [_line(place, dataset, partition)] if partition else lines(place, dataset):
         pointers += [f"{line.label}: {problem}" for problem in verify_pointers(line)]
-        if version != "latest":
-            line.manifest(version) if not line.is_committed(version) else None
-            wanted = [version]
-        elif every:
-            wanted = line.committed()
-        else:
-            wanted = [newest] if (newest := line.newest()) else []
-        audits += [verify(line, one) for one in wanted]
+        newest = line.newest()
+        audits += [audit_version(line, one) for one in (line.committed() if every else [newest] if newest else [])]
     return audits, pointers
 
 
