@@ -135,9 +135,10 @@ def documents(source: Path | str) -> list[Document]:
 
 def write(attributes: Mapping[str, Any], note: str = "") -> str:
     """The text of a `defs.yaml`; strings in `attributes` are literal, whatever signs they hold."""
-    body = yaml.safe_dump(
-        {"type": COMPONENT, "attributes": _inert(attributes)}, sort_keys=False, allow_unicode=True, width=100
-    )
+    content = {"type": COMPONENT, "attributes": _inert(attributes)}
+    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    if yaml.safe_load(body) != content:  # PyYAML leaves some rare signs bare: escape all that is not ASCII
+        body = yaml.safe_dump(content, sort_keys=False, allow_unicode=False, width=100)
     return "".join(f"# {line}\n" for line in note.splitlines()) + body
 
 
