@@ -111,7 +111,7 @@ def _field(column: Column, values: pa.ChunkedArray, total: int, missing: int, in
         found["date"] = _dates(held, internal)
     elif distinct is not None:
         counts = sorted(_levels(held), key=lambda level: (-level[1], level[0]))
-        named = [[level[:80], count] for level, count in counts if count >= K][:LEVELS]
+        named = [(level[:80], count) for level, count in counts if count >= K][:LEVELS]
         found["levels"], found["others"] = named, len(held) - sum(count for _, count in named)
     return found
 

@@ -50,7 +50,7 @@ def percent(value: Any) -> str:
     if value is None or not math.isfinite(value):
         return number(value)
     shown = f"{100 * value:.{1 if abs(value) >= 0.01 else 2}f}".rstrip("0").rstrip(".")
-    return ("0" if shown in ("", "-", "-0") else shown).replace("-", "−") + " %"
+    return ("0" if shown in ("", "-", "-0") else shown).replace("-", "−") + "\u00a0%"
 
 
 def gauge(
@@ -70,7 +70,7 @@ def gauge(
     if not marks:
         return Markup("")
     at = _scale(marks, limit)
-    y, height, tone = 30, 12, _class(verdict)
+    y, height, tone = 30 if limit is not None else 8, 12, _class(verdict)
     parts = [rect("track", _LEFT, y, _RIGHT - _LEFT, height, round_=6)]
     if limit is not None:
         edge = at(limit)
@@ -88,7 +88,7 @@ def gauge(
         parts.append(circle(f"value {tone}", at(value), y + height / 2, 7))
     spoken = show(value) + (f", 95 % interval {show(low)} to {show(high)}" if low is not None else "")
     spoken += f", limit {show(limit)}" if limit is not None else ""
-    return picture(70 if beside else 56, parts, spoken, "gauge")
+    return picture(y + height + (28 if beside else 10), parts, spoken, "gauge")
 
 
 def _scale(marks: list[float], limit: float | None) -> Callable[[float], float]:
@@ -179,7 +179,7 @@ def matrix(names: Sequence[str], values: Sequence[Sequence[float | None]], *, sc
             "tick end",
             left - 5,
             2 + (i + 0.5) * cell + size * 0.35,
-            short(name, int(84 / size / 0.52)),
+            short(name, int(84 / size / 0.56)),
             size=size,
             whole=name,
         )

@@ -15,7 +15,7 @@ _STATISTICS = ("mean", "std", "min", "q1", "median", "q3", "max", "skewness")
 
 def side_by_side(real: Profile | None, synthetic: Profile | None, most: int) -> dict[str, Any] | None:
     """Internal flavour only: it shows what real rows hold."""
-    named = [(name, found) for name, found in (("protected/train", real), ("synthetic", synthetic)) if found]
+    named = [(name, found) for name, found in (("real", real), ("synthetic", synthetic)) if found]
     told = (
         "Protected training rows and synthetic rows, described alike. Internal: the protected side describes real rows."
     )
@@ -43,8 +43,7 @@ def tests(comparison: Mapping[str, Any] | None, most: int) -> dict[str, Any] | N
         if rows:
             title, means = words.TESTS[kind]
             tables.append({"means": means, "table": _tested(title, kind, rows, most)})
-    shown = [{**item["table"].__dict__, "means": item["means"]} for item in tables]
-    return {"detection": detection, "tables": shown} if detection or tables else None
+    return {"detection": detection, "tables": tables} if detection or tables else None
 
 
 def _tested(title: str, kind: str, rows: Sequence[Mapping[str, Any]], most: int) -> Table:
@@ -187,7 +186,7 @@ def _frequencies(named: list[tuple[str, Profile]], most: int) -> list[dict[str, 
             [counts[side].get(level, 0) for level in named_levels] + ([others[side]] if tail else [])
             if side in counts
             else []
-            for side in ("protected/train", "synthetic")
+            for side in ("real", "synthetic")
         ]
         chart = charts.levels([*named_levels, *tail], *columns, name=short(name), most=10)
         note = " · ".join(f"{side}: {number(field['distinct'])} levels" for side, field in fields)

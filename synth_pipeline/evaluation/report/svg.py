@@ -45,7 +45,7 @@ def text(kind: str, x: float, y: float, words: Any, *, size: float | None = None
 
 def label(kind: str, x: float, y: float, words: str) -> str:
     """A text around x that stays inside the picture."""
-    half = 3.1 * len(words)
+    half = 3.4 * len(words)
     anchor = "start" if x - half < 4 else "end" if x + half > WIDTH - 4 else "middle"
     return text(f"{kind} {anchor}", min(max(x, 6), WIDTH - 6), y, words)
 

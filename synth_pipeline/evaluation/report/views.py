@@ -18,13 +18,28 @@ OPEN = 12
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; `kinds` are its columns' classes: "n" numbers, "t" long text."""
+    """A table of the page; `kinds` are its columns' classes: "n" numbers, "t" long text.
+
+    Neighbouring rows with the same first cell share one heading.
+    """
 
     caption: str
     head: Sequence[str]
     kinds: Sequence[str]
     rows: Sequence[Sequence[Any]]
     more: str = ""
+
+    @property
+    def spans(self) -> list[int]:
+        """Per row, how many rows its heading stands for; 0: an earlier row's heading stands for it."""
+        spans: list[int] = []
+        begin = 0
+        for i, row in enumerate(self.rows):
+            same = i > 0 and row[0] == self.rows[begin][0]
+            spans.append(0 if same else 1)
+            begin = begin if same else i
+            spans[begin] += same
+        return spans
 
 
 def short(text: Any, most: int = 80) -> str:
@@ -151,16 +166,14 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
     return found if names or found["distances"] or found["exact"] or found["replay"] else None
 
 
-def columns(details: Mapping[str, Any], most: int) -> dict[str, Any] | None:
+def columns(scorecard: Scorecard, details: Mapping[str, Any], most: int) -> dict[str, Any] | None:
     """Overlays, worst first; `most` of them drawn, the others named with their numbers."""
     notes = list(details.get("columns") or ())
     if not notes:
         return None
     drawn = [{**note, "chart": _overlay(note), "reference": note.get("reference")} for note in notes[:most]]
     rest, shown = notes[most:], notes[most : most + 20 * most]
-    told = f"{number(len(notes))} columns." if len(notes) > 1 else ""
-    if rest:
-        told += f" The {most} worst are drawn."
+    told = _average(scorecard, "shape_error") + (f" The {most} worst of {len(notes):,} are drawn." if rest else "")
     listed = Table(
         "The remaining columns",
         ("Column", "Meaning", "Shape error", "Held-out rows"),
@@ -174,6 +187,15 @@ def columns(details: Mapping[str, Any], most: int) -> dict[str, Any] | None:
     return {"told": told, "first": drawn[:OPEN], "more": drawn[OPEN:], "rest": listed if rest else None}
 
 
+def _average(scorecard: Scorecard, name: str) -> str:
+    """A measure as a sentence's end, for the sections that show where it comes from."""
+    score, about = scorecard.scores.get(name), words.of(name)
+    if score is None or score.value is None:
+        return ""
+    beside = f" (held-out rows: {about.show(score.reference)})" if score.reference is not None else ""
+    return f" On average they are {about.show(score.value)} apart{beside}."
+
+
 def _overlay(note: Mapping[str, Any]) -> Any:
     real, synthetic = note.get("real") or (), note.get("synthetic") or ()
     if note.get("kind") == "histogram":
@@ -181,7 +203,7 @@ def _overlay(note: Mapping[str, Any]) -> Any:
     return charts.levels(note.get("levels") or (), real, synthetic, name=short(note["name"]))
 
 
-def associations(details: Mapping[str, Any]) -> dict[str, Any] | None:
+def associations(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
     note = details.get("associations") or {}
     names = [short(name) for name in note.get("columns") or ()]
     if len(names) < 2:
@@ -197,7 +219,8 @@ def associations(details: Mapping[str, Any]) -> dict[str, Any] | None:
         for p in details.get("pairs") or ()
     ]
     return {
-        "told": f"The first {charts.MAX_MATRIX} of {len(names)} columns." if len(names) > charts.MAX_MATRIX else "",
+        "told": _average(scorecard, "trend_error")
+        + (f" The first {charts.MAX_MATRIX} of {len(names):,} columns." if len(names) > charts.MAX_MATRIX else ""),
         "real": charts.matrix(names, real),
         "synthetic": charts.matrix(names, synthetic),
         "difference": charts.matrix(names, difference, scale="difference"),
@@ -248,7 +271,7 @@ def training(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, Any, float
     series: dict[str, list[tuple[float, float]]] = {}
     for place, point in enumerate(history):
         step = point.get("step", place)
-        for name, value in (point.get("values") if isinstance(point.get("values"), Mapping) else point).items():
+        for name, value in point.items():
             if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
                 series.setdefault(str(name), []).append((float(step), float(value)))
     return [(name, charts.lines(points, name=short(name)), points[-1][1]) for name, points in list(series.items())[:12]]
@@ -259,22 +282,31 @@ def measures(scorecard: Scorecard) -> Table | None:
     rows = []
     for name, score in scorecard.scores.items():
         about, gate = words.of(name), gated.get(name)
-        interval = f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–"
+        limit = f"{'≥' if about.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
         rows.append(
             (
-                about.title,
                 name,
+                about.title,
                 about.show(score.value) if not score.error else "–",
-                interval,
+                f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
                 about.show(score.reference),
                 number(score.n) if score.n else "–",
-                f"{'≥' if about.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–",
-                words.VERDICTS[gate.verdict][1] if gate else "",
-                score.error or score.note,
+                limit,
+                " ".join(words.VERDICTS[gate.verdict][:2]) if gate else "",
+                short(score.error or score.note, 300),
             )
         )
-    head = ("Measure", "Name", "Value", "95 % interval", "Reference", "n", "Limit", "Verdict", "Note")
-    return Table("Measures", head, ("", "", "n", "n", "n", "n", "n", "", "t"), rows) if rows else None
+    head = ("Name", "Measure", "Value", "95 % interval", "Reference", "n", "Limit", "Verdict", "Note")
+    return _table("Measures", head, ("", "", "n", "n", "n", "n", "n", "w", "t"), rows)
+
+
+def _table(caption: str, head: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table | None:
+    """A table less the columns in which nothing is said."""
+    said = [i for i in range(len(head)) if any(row[i] not in ("", "–") for row in rows)]
+    if not rows:
+        return None
+    kept = [[row[i] for i in said] for row in rows]
+    return Table(caption, [head[i] for i in said], [kinds[i] for i in said], kept)
 
 
 def checks(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -333,9 +365,8 @@ def protections(
     rows = [_protection(note) for note in found]
     told = {str(note.get("column")) for note in found}
     rows += [_protection({"column": c, "action": a}) for c, a in (actions or {}).items() if c not in told]
-    head = ("Column", "Found in it", "Done to it", "Share", "Reason")
-    more = f"{len(rows) - 2 * most:,} more columns." if len(rows) > 2 * most else ""
-    return Table("Protections", head, ("", "", "", "n", "t"), rows[: 2 * most], more) if rows else None
+    head = ("Column", "Found in it", "Done to it", "Share of values", "Reason")
+    return _table("Protections", head, ("", "", "", "n", "t"), rows[: 4 * most])
 
 
 def _protection(note: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -389,7 +420,7 @@ def _told(value: Any) -> str:
         return ", ".join(f"{key} {_told(item)}" for key, item in value.items() if _told(item))[:600]
     if isinstance(value, list | tuple):
         return ", ".join(filter(None, map(_told, value)))[:600]
-    return "" if value is None or value == "" else short(value, 300)
+    return "" if value is None or value == "" else short(number(value), 300)
 
 
 def load(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
