@@ -26,7 +26,9 @@ def table(rows: int = 600, seed: int = 0) -> pa.Table:
             "income": pa.array(draw.gamma(2.0, 900.0, rows) * (1 + kind), mask=draw.random(rows) < 0.1),
             "kind": pa.array(np.array(["red", "green", "blue"])[kind]),
             "member": pa.array(draw.random(rows) < 0.3, mask=draw.random(rows) < 0.05),
-            "since": pa.array([datetime.date(2020, 1, 1) + datetime.timedelta(int(d)) for d in draw.integers(0, 900, rows)]),
+            "since": pa.array(
+                [datetime.date(2020, 1, 1) + datetime.timedelta(int(d)) for d in draw.integers(0, 900, rows)]
+            ),
         }
     )
 
