@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from synth_pipeline.records.home import Home, project_root
 
@@ -68,27 +71,27 @@ def _version(name: str) -> str | None:
         return None
 
 
-def doctor(as_json: bool = False, store: str | None = None) -> int:
-    """Prints what `examine` found; 1 if there are problems."""
-    import json
-
+def doctor(
+    store: Annotated[str | None, typer.Option(help="Where releases go.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """What is installed, where things lie, what licences ask; exit code 1 if something is wrong."""
     from rich.console import Console
 
     found = examine(store or os.environ.get("SYNTH_STORE", "data/releases"))
     if as_json:
         print(json.dumps(found))  # noqa: T201
     else:
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         for name, value in found.items():
             if name not in ("packages", "licences", "problems"):
                 console.print(f"{name:10} {value}", markup=False)
-        console.print(
-            "packages   " + ", ".join(f"{n} {v or 'MISSING'}" for n, v in found["packages"].items()), markup=False
-        )
+        packages = ", ".join(f"{name} {number or 'MISSING'}" for name, number in found["packages"].items())
+        console.print(f"packages   {packages}", markup=False)
         for name, text in found["licences"].items():
             console.print(f"licence    {name}: {text}", markup=False)
         for problem in found["problems"]:
             console.print(f"problem    {problem}", markup=False, style="bold red")
         if not found["problems"]:
             console.print("all is well", style="green")
-    return 1 if found["problems"] else 0
+    raise typer.Exit(1 if found["problems"] else 0)

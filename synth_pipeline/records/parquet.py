@@ -29,6 +29,8 @@ class HashingFile(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
+        if self._file.closed:  # abandoned: the Parquet writer still wants to leave its footer
+            return view.nbytes
         self._file.write(view)
         self._hash.update(view)
         self.size += view.nbytes
