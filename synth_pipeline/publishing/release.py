@@ -98,6 +98,7 @@ def whole(line: Line, manifest: Manifest) -> bool:
 
 
 def _announced(line: Line, manifest: Manifest, *, reused: bool) -> Publication:
+    line.store.tidy(line.folder(manifest.version))
     line.point()
     return Publication(line, manifest, reused, snap(line) if line.partition else None)
 

@@ -60,6 +60,9 @@ class Store(Protocol):
     def settle(self, path: str) -> None:
         """Returns when all folder entries below `path` would survive a power loss."""
 
+    def tidy(self, folder: str) -> None:
+        """Removes what a publisher that was killed right after its commit has left in a committed folder."""
+
     def claim(self, folder: str) -> Any:
         """Context: whether `folder` is ours alone to fill. What is not committed when it ends is removed."""
 
@@ -143,6 +146,10 @@ class LocalStore:
         while above.is_relative_to(self.root):
             sync_folder(above)
             above = above.parent
+
+    def tidy(self, folder: str) -> None:
+        for path in ((self.root / folder) / CLAIM, *(self.root / folder).glob(f".{MANIFEST}.*")):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def claim(self, folder: str) -> Iterator[bool]:
@@ -268,6 +275,9 @@ class RemoteStore:
 
     def settle(self, path: str) -> None:
         return None  # an object that was written stays
+
+    def tidy(self, folder: str) -> None:
+        self.delete(f"{folder}/{CLAIM}")
 
     @contextmanager
     def claim(self, folder: str) -> Iterator[bool]:
