@@ -211,11 +211,7 @@ def _facts(source: Records, protectors: dict[str, Protector], outputs: dict[str,
         "key_id": secret.id,
         "residual": {
             "surrogates": [name for name, column in outputs.items() if column.surrogate],
-            "identifying": {
-                name: p.protection.entity or p.protection.column.meaning.value
-                for name, p in protectors.items()
-                if p.protection.identifies
-            },
+            "identifying": {name: p.protection.kind for name, p in protectors.items() if p.protection.identifies},
             "declared": [
                 name
                 for name, p in protectors.items()

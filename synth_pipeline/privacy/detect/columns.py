@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.privacy.detect import names, patterns
+from synth_pipeline.privacy.transform.hashing import as_text, is_number, is_text
 from synth_pipeline.records.records import Batch, Records
 from synth_pipeline.records.schema import Meaning, columns
 
@@ -61,7 +62,7 @@ class Detector:
         self.tallies = {
             column.name: _Tally()
             for column in columns(schema)
-            if column.meaning in looked_at and (_is_text(column.type) or pa.types.is_integer(column.type))
+            if column.meaning in looked_at and (is_text(column.type) or is_number(column.type))
         }
 
     def add(self, batch: pa.RecordBatch, only: str | None = None) -> None:
@@ -83,10 +84,8 @@ class Detector:
         if not len(levels):
             return
         tally.distinct += len(levels)
-        text = (
-            levels.cast(pa.string()) if not pa.types.is_dictionary(levels.type) else levels.dictionary.cast(pa.string())
-        )
-        if pa.types.is_integer(values.type):
+        text = as_text(levels)
+        if is_number(values.type):
             _numbers(tally, text)
         else:
             _texts(tally, text)
@@ -165,7 +164,3 @@ def _judge(name: str, tally: _Tally) -> Finding | None:
         entity = max(scattered, key=scattered.__getitem__)
         return Finding(entity, scattered[entity] / tally.distinct, "inside longer values", embedded=True)
     return None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)

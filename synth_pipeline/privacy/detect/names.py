@@ -10,25 +10,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _HINTS: tuple[tuple[str, str], ...] = (
-    ("email", r"e?_?mails?( (address|adresse|id))?"),
-    ("phone", r"(tele)?(phone|fon|fono)( (number|no|nr|num))?|mobile( (number|no|phone))?|cell( ?phone)?|tel|fax|msisdn|handy"),
+    ("email", r"e? ?mails?( (address|adresse|addr|id))?"),
+    (
+        "phone",
+        r"(tele)?(phone|fon|fono)( (number|no|nr|num))?|mobile( (number|no|phone))?|cell( ?phone)?|tel|fax|msisdn|handy",
+    ),
     ("first_name", r"(first|given|fore|middle) ?names?|vorname|prenom|nombre|fname"),
     ("last_name", r"(last|family|sur|maiden) ?names?|nachname|apellidos?|lname"),
     (
         "person",
-        r"(full|complete|person|patient|customer|client|employee|user|contact|holder|owner|doctor|physician|insured|member|"
-        r"student|applicant|passenger|guest|parent|mother|father|spouse|guardian|beneficiary|account holder|card ?holder) ?names?",
+        r"(full|complete|person|patient|customer|client|employee|contact|holder|owner|doctor|physician|insured|member|"
+        r"student|applicant|passenger|guest|parent|mother|father|spouse|guardian|beneficiary|account holder|"
+        r"card ?holder) ?names?",
     ),
     ("ssn", r"ssn|social security( (number|no))?|sin|tax ?id|national ?id|nino|nin"),
     ("card", r"(credit |debit |payment )?card ?(number|no|nr|num)|ccn|cc ?num(ber)?|pan|credit card"),
     ("iban", r"iban|bank account( (number|no))?"),
-    ("address", r"(street|home|postal|mailing|billing|shipping|residential)? ?address( ?(line)? ?\d)?|street( name)?|strasse|adresse|direccion"),
+    (
+        "address",
+        r"(street|home|postal|mailing|billing|shipping|residential)? ?addr(ess)?( ?(line)? ?\d)?|street( name)?|strasse|"
+        r"adresse|direccion",
+    ),
     ("ip", r"(client |remote |src |source |dst )?ip( ?addr(ess)?)?(v[46])?"),
     ("mac", r"mac( ?addr(ess)?)?|hw ?addr"),
     ("username", r"user ?names?|login( name)?|screen ?name|nick ?names?|handle"),
     ("birth_date", r"dob|(date of )?birth( ?(date|day))?|birth ?date|geburtsdatum"),
 )  # fmt: skip
-_PREFIX = r"(?:(?:the|my|customer|client|patient|user|employee|member|contact|person|home|work|primary|secondary|emergency|billing|shipping|business|personal|private|alt|alternate|other|new|old) )*"
+_PREFIX = (
+    r"(?:(?:the|my|customer|client|patient|user|employee|member|contact|person|home|work|primary|secondary|emergency|"
+    r"billing|shipping|business|personal|private|alt|alternate|other|new|old) )*"
+)
 _COMPILED = tuple((entity, re.compile(rf"{_PREFIX}(?:{hint})(?: ?\d{{1,2}})?")) for entity, hint in _HINTS)
 _WEAK = re.compile(r"names?|nom|name \d|last|first|middle|surname")
 """Names of columns that may hold people, if a dictionary agrees."""
@@ -47,7 +58,7 @@ def may_name_people(column: str) -> bool:
 def share_of_names(values: pa.Array) -> tuple[float, float, float]:
     """Of distinct texts: the shares that are one known first name, one known last name, a full name.
 
-    A full name is two to four words, the first (or, before a comma, the second) a known first name, another a last name.
+    A full name is two to four words, among them a known first name and a known last name.
     """
     count = len(values) - values.null_count
     if count == 0:

@@ -93,7 +93,8 @@ class Pattern:
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_IPV6 = r"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}|(?:[0-9A-Fa-f]{1,4}:){2,7}:"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_IPV6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|(?:{_GROUP}:){{1,6}}(?::{_GROUP}){{1,6}}|(?:{_GROUP}:){{2,7}}:"
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("url", r"(?:https?|ftp)://[^\s\"'<>]+|\bwww\.[A-Za-z0-9-]+\.[A-Za-z]{2,}[^\s\"'<>]*", _any, personal=False),
     Pattern(
@@ -134,9 +135,8 @@ def find(text: str, patterns: Iterable[Pattern] = PATTERNS) -> list[tuple[str, s
     """(entity, what was found) of every valid hit."""
     found: list[tuple[str, str]] = []
     for pattern in patterns:
-        for hit in _PYTHON[pattern.entity].finditer(text):
-            if pattern.valid(hit.group()):
-                found.append((pattern.entity, hit.group()))
+        hits = (hit.group() for hit in _PYTHON[pattern.entity].finditer(text))
+        found.extend((pattern.entity, hit) for hit in hits if pattern.valid(hit))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from synth_pipeline.privacy.detect import patterns
 from synth_pipeline.privacy.transform.entities import NAMES, kind, surrogates
-from synth_pipeline.privacy.transform.hashing import U64, as_text, fingerprints, subkey, tokens
+from synth_pipeline.privacy.transform.hashing import U64, as_text, fingerprints, is_number, is_text, subkey, tokens
 from synth_pipeline.privacy.transform.permutation import pseudonyms
 from synth_pipeline.privacy.transform.plan import Protection
 from synth_pipeline.privacy.transform.statistics import Forms, Levels, Repeats, contains, digit_form
@@ -119,7 +120,7 @@ class Protector:
     def _identifier_note(self) -> dict[str, Any]:
         assert self.protection.output is not None
         kind_of = self.protection.output.type
-        if pa.types.is_integer(kind_of) or pa.types.is_floating(kind_of):
+        if is_number(kind_of):
             # one digit more than any real one, so that no fresh number is somebody's
             low = 10 ** len(str(self.forms.widest))
             top = 2 ** (kind_of.bit_width - (1 if pa.types.is_signed_integer(kind_of) else 0)) - 1
@@ -136,9 +137,9 @@ class Protector:
             return pseudonyms(values, subkey(self.secret, "identifier"))
         print_ = fingerprints(values, subkey(self.secret, entity))
         maker = kind(entity, action.locale)
-        integer = pa.types.is_integer(values.type)
+        number = is_number(values.type)
         if self.unique:
-            index = print_ >> np.uint64(34 if integer else 4)  # an integer must hold what is appended
+            index = print_ >> np.uint64(34 if number else 4)  # a number must hold what is appended
         else:
             index = print_ % np.uint64(maker.common or maker.capacity)
         made = surrogates(entity, index, action.locale, self.form)
@@ -149,7 +150,7 @@ class Protector:
                 size = np.uint64(maker.common or maker.capacity)
                 index[rows] = (index[rows] + np.uint64(1)) % size if not self.unique else index[rows] + np.uint64(1)
                 made = surrogates(entity, index, action.locale, self.form)
-        if integer:
+        if number:
             made = pc.replace_substring_regex(made, r"\D", "")
         return _missing(made, values)
 
@@ -182,7 +183,7 @@ class Protector:
 
 def _identifiers(values: pa.Array) -> Any:
     """Which cells hold a single person's identifier; None: no cell does."""
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+    if is_number(values.type):
         top = pc.max(values).as_py()
         if top is None or not 10**12 <= top < 2**63:
             return None
@@ -192,7 +193,7 @@ def _identifiers(values: pa.Array) -> Any:
         # one number in ten passes Luhn: cards stand out, or are many among the long ones
         long = int((whole >= 10**12).sum())
         return hits if hits.any() and (hits.sum() > 0.3 * long or long < 0.01 * len(values)) else None
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values.type):
         return None
     coded = values.dictionary_encode()
     found = patterns.holds(coded.dictionary, patterns.PERSONAL)
@@ -227,7 +228,7 @@ def _generalise(values: pa.Array, action: Generalise) -> pa.Array:
     edges = sorted(action.bins)
     names = [
         f"< {edges[0]:g}",
-        *(f"[{a:g}, {b:g})" for a, b in zip(edges, edges[1:], strict=False)),
+        *(f"[{a:g}, {b:g})" for a, b in pairwise(edges)),
         f"≥ {edges[-1]:g}",
     ]
     numbers = values.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.privacy.transform.entities import kind, surrogates
-from synth_pipeline.privacy.transform.hashing import U64, mix
+from synth_pipeline.privacy.transform.hashing import U64, is_number, mix
 from synth_pipeline.privacy.transform.permutation import FIXED, HEX, permute, spell, strings
 from synth_pipeline.records.schema import Column, Role, columns
 from synth_pipeline.seeds import Seeds
@@ -77,7 +77,7 @@ def _spelt(action: Mapping[str, Any], values: U64, count: int, key: bytes, kind_
             size = maker.capacity if count <= maker.capacity else 1 << count.bit_length()
             index = permute(values, size, key, derange=False)
         made = surrogates(entity, index, action["locale"], action.get("form"))
-        return made if not pa.types.is_integer(kind_of) else pc.replace_substring_regex(made, r"\D", "")
+        return pc.replace_substring_regex(made, r"\D", "") if is_number(kind_of) else made
     if action.get("low") is not None:
         low, high = int(action["low"]), int(action["high"])
         return pa.array(permute(values, max(high - low, count), key, derange=False).astype(np.int64) + low)

@@ -1,4 +1,4 @@
-"""Keyed 64-bit fingerprints of whole Arrow columns: SipHash-2-4 (Aumasson and Bernstein 2012), vectorised."""
+"""Keyed fingerprints and tokens of whole Arrow columns, and the keys they are made under."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from synth_pipeline.records.hashing import siphash
+
 U64 = NDArray[np.uint64]
 _LONG = 256  # bytes; longer values are hashed one by one, so that a single huge one does not slow all others
-_CHUNK = 16_384  # rows; four states and a word then stay in the L2 cache
 _NULL = np.uint64(0)
 
 
@@ -24,7 +25,7 @@ def subkey(secret: bytes, *names: str) -> bytes:
 def fingerprints(values: pa.Array, key: bytes) -> U64:
     """One keyed number per value: equal values, equal numbers, in any table; a null's is 0.
 
-    Integers hash by value whatever their width; text by its UTF-8 bytes; all else by its text.
+    SipHash-2-4 (64 bits). Integers hash by value whatever their width; text by its UTF-8 bytes; all else by its text.
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
@@ -33,12 +34,20 @@ def fingerprints(values: pa.Array, key: bytes) -> U64:
         codes = values.indices.fill_null(0).to_numpy(zero_copy_only=False)
         found = levels[codes] if len(levels) else np.zeros(len(values), np.uint64)
     elif pa.types.is_integer(values.type) and not pa.types.is_uint64(values.type):
-        found = _sip_words([values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)], key)
+        found = _numbers(values, key)
     else:
-        found = _sip_bytes(as_text(values), key)
+        found = _text(as_text(values), key)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def as_text(values: pa.Array) -> pa.Array:
@@ -49,9 +58,15 @@ def as_text(values: pa.Array) -> pa.Array:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return pa.array([None if v is None else v.hex() for v in values.to_pylist()], pa.large_string())
     if pa.types.is_floating(kind):
-        text = values.cast(pa.float64()).cast(pa.large_string())
-        return pc.replace_substring_regex(text, pattern=r"\.0$", replacement="")
+        numbers = values.cast(pa.float64())
+        if len(numbers) and (pc.max(pc.abs(numbers)).as_py() or 0) < 2**63 and _whole(numbers):
+            return numbers.cast(pa.int64()).cast(pa.large_string())  # not in the form 4.1e15
+        return pc.replace_substring_regex(numbers.cast(pa.large_string()), pattern=r"\.0$", replacement="")
     return values.cast(pa.large_string())
+
+
+def _whole(numbers: pa.Array) -> bool:
+    return bool(pc.all(pc.equal(numbers, pc.floor(numbers))).as_py())
 
 
 def tokens(values: pa.Array, secret: bytes, digits: int) -> pa.Array:
@@ -80,102 +95,23 @@ def mix(numbers: U64, key: U64 | np.uint64) -> U64:
     return h
 
 
-def _sip_bytes(text: pa.Array, key: bytes) -> U64:
-    _, offset_buffer, data = text.buffers()
-    count = len(text)
-    if count == 0:
-        return np.zeros(0, np.uint64)
-    offsets = np.frombuffer(offset_buffer, np.int64)[text.offset : text.offset + count + 1]
-    begin, end = int(offsets[0]), int(offsets[-1])
-    raw = np.zeros(end - begin + 16, np.uint8)
-    if end > begin:
-        raw[: end - begin] = np.frombuffer(data, np.uint8)[begin:end]
-    starts, sizes = offsets[:-1] - begin, np.diff(offsets)
-    # every 8 bytes from any start, without copying: a view whose stride is one byte
-    words = np.ndarray((len(raw) - 7,), "<u8", raw.data, strides=(1,))
-    out = np.empty(count, np.uint64)
-    for at in range(0, count, _CHUNK):
-        part = slice(at, at + _CHUNK)
-        out[part] = _sip_rows(words, starts[part], sizes[part], key)
-    for row in np.flatnonzero(sizes > _LONG):
-        value = raw[starts[row] : starts[row] + sizes[row]].tobytes()
-        out[row] = int.from_bytes(hashlib.blake2b(value, key=key[:32], digest_size=8).digest(), "little")
-    return out
+def _text(text: pa.Array, key: bytes) -> U64:
+    sizes = pc.binary_length(text)
+    if (pc.max(sizes).as_py() or 0) <= _LONG:
+        return siphash(text, key[:16])
+    long = np.flatnonzero(pc.greater(sizes, _LONG).fill_null(False).to_numpy(zero_copy_only=False))
+    shorter = pc.if_else(pc.greater(sizes, _LONG), pa.scalar("", text.type), text)
+    found = siphash(shorter, key[:16])
+    for row in long:
+        data = text[int(row)].as_buffer()
+        found[row] = int.from_bytes(hashlib.blake2b(data, key=key[:32], digest_size=8).digest(), "little")
+    return found
 
 
-def _sip_rows(words: NDArray[np.uint64], starts: NDArray[np.int64], sizes: NDArray[np.int64], key: bytes) -> U64:
-    short = np.minimum(sizes, _LONG)
-    full = short >> 3
-    state = _start(len(starts), key)
-    for j in range(int(full.max(initial=0))):
-        live = full > j
-        if live.all():
-            _absorb(state, words[starts + 8 * j])
-        else:
-            rows = np.flatnonzero(live)
-            part = [v[rows] for v in state]
-            _absorb(part, words[starts[rows] + 8 * j])
-            for v, p in zip(state, part, strict=True):
-                v[rows] = p
-    rest = (short & 7).astype(np.uint64)
-    kept = (np.uint64(1) << (rest * np.uint64(8))) - np.uint64(1)
-    tail = (words[starts + 8 * full] & kept) | (sizes.astype(np.uint64) << np.uint64(56))
-    _absorb(state, tail)
-    return _finish(state)
-
-
-def _sip_words(columns: list[U64], key: bytes) -> U64:
-    out = np.empty(len(columns[0]), np.uint64)
-    for at in range(0, len(out), _CHUNK):
-        part = slice(at, at + _CHUNK)
-        state = _start(len(out[part]), key)
-        for column in columns:
-            _absorb(state, column[part])
-        _absorb(state, np.full(len(out[part]), (8 * len(columns)) << 56, np.uint64))
-        out[part] = _finish(state)
-    return out
-
-
-def _start(count: int, key: bytes) -> list[U64]:
-    k0, k1 = np.frombuffer(key[:16], "<u8")
-    magic = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
-    return [np.full(count, np.uint64(m) ^ k, np.uint64) for m, k in zip(magic, (k0, k1, k0, k1), strict=True)]
-
-
-def _absorb(state: list[U64], word: U64) -> None:
-    state[3] ^= word
-    _rounds(state, 2)
-    state[0] ^= word
-
-
-def _finish(state: list[U64]) -> U64:
-    state[2] ^= np.uint64(0xFF)
-    _rounds(state, 4)
-    return state[0] ^ state[1] ^ state[2] ^ state[3]
-
-
-def _rounds(state: list[U64], count: int) -> None:
-    v0, v1, v2, v3 = state
-    spare = np.empty_like(v0)
-    with np.errstate(over="ignore"):
-        for _ in range(count):
-            v0 += v1
-            _turn(v1, 13, spare)
-            v1 ^= v0
-            _turn(v0, 32, spare)
-            v2 += v3
-            _turn(v3, 16, spare)
-            v3 ^= v2
-            v0 += v3
-            _turn(v3, 21, spare)
-            v3 ^= v0
-            v2 += v1
-            _turn(v1, 17, spare)
-            v1 ^= v2
-            _turn(v2, 32, spare)
-
-
-def _turn(v: U64, by: int, spare: U64) -> None:
-    np.left_shift(v, np.uint64(by), out=spare)
-    np.right_shift(v, np.uint64(64 - by), out=v)
-    np.bitwise_or(v, spare, out=v)
+def _numbers(values: pa.Array, key: bytes) -> U64:
+    numbers = np.ascontiguousarray(values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+    offsets = np.arange(0, 8 * len(numbers) + 1, 8, dtype=np.int64)
+    as_bytes = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(numbers), [None, pa.py_buffer(offsets), pa.py_buffer(numbers)]
+    )
+    return siphash(as_bytes, key[:16])

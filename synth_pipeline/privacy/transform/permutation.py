@@ -55,7 +55,7 @@ def pseudonyms(values: pa.Array, key: bytes) -> pa.Array:
         return _integers(values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64()), key).cast(
             values.type
         )
-    return _texts(as_text(values), key).cast(pa.string() if _is_text(values.type) else values.type)
+    return _texts(as_text(values), key).cast(pa.string() if pa.types.is_dictionary(values.type) else values.type)
 
 
 def spell(index: U64, classes: list[int], fixed: bytes) -> NDArray[np.uint8]:
@@ -249,7 +249,3 @@ def _mingle(numbers: list[U64], sizes: list[U64], key: bytes) -> list[U64]:
                         step = mix(step + other, keys[(turn + j) % 4] + np.uint64(i + 1))
                 current[i] = (current[i] + step % size) % size
     return [permute(current[0], sizes[0], key), *current[1:]]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)

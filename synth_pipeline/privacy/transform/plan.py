@@ -10,6 +10,7 @@ import pyarrow as pa
 from synth_pipeline.errors import SpecError, did_you_mean
 from synth_pipeline.privacy.detect.columns import Finding
 from synth_pipeline.privacy.transform.entities import kind, known
+from synth_pipeline.privacy.transform.hashing import is_number, is_text
 from synth_pipeline.records.schema import Column, Meaning, Role, columns
 from synth_pipeline.spec.privacy import Action, Drop, Fake, Generalise, Hash, Keep, Mask, PrivacySpec, Suppress
 
@@ -41,6 +42,12 @@ class Protection:
     def identifies(self) -> bool:
         """Whether the source values name somebody, so that none may survive anywhere."""
         return self.surrogate or isinstance(self.action, Mask) or (isinstance(self.action, Drop) and self._named)
+
+    @property
+    def kind(self) -> str:
+        """What the source values are, for the residual scan."""
+        free = self.column.meaning is Meaning.TEXT and not self.surrogate
+        return Meaning.TEXT.value if free else self.entity or self.column.meaning.value
 
     @property
     def _named(self) -> bool:
@@ -135,7 +142,7 @@ def _declared(column: Column, action: Action, spec: PrivacySpec, finding: Findin
         return _generalise(column, action, spec, where, entity, share)
     output = column.having(nullable=True)
     output = output.having(meaning=Meaning.CATEGORY) if _hidden(output) else output
-    if action.to is not None and not _text(column.type):
+    if action.to is not None and not is_text(column.type):
         raise SpecError(f"`to` replaces levels of text, not of {column.type}", where=where)
     return Protection(column, action, reason, output, entity, share, scrub=spec.detect, least=action.min_count)
 
@@ -143,13 +150,13 @@ def _declared(column: Column, action: Action, spec: PrivacySpec, finding: Findin
 def _generalise(
     column: Column, action: Generalise, spec: PrivacySpec, where: str, entity: str | None, share: float | None
 ) -> Protection:
-    number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+    number = is_number(column.type) or pa.types.is_decimal(column.type)
     wants, fits = (
         ("a number", number)
         if action.width is not None or action.bins is not None
         else ("a date", pa.types.is_timestamp(column.type) or pa.types.is_date(column.type))
         if action.date is not None
-        else ("a text", _text(column.type))
+        else ("a text", is_text(column.type))
     )
     if not fits:
         raise SpecError(f"this generalisation needs {wants}, the column holds {column.type}", where=where)
@@ -164,7 +171,7 @@ def _generalise(
 
 def _keep(column: Column, spec: PrivacySpec, reason: str, *, scrub: bool) -> Protection:
     output = _output(column)
-    scrub = scrub and (_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+    scrub = scrub and (is_text(column.type) or is_number(column.type))
     if output.meaning is Meaning.CATEGORY and spec.rare_levels > 1:
         action = Suppress(type="suppress", min_count=spec.rare_levels, to=None)
         return Protection(column, action, reason, output.having(nullable=True), scrub=scrub, least=spec.rare_levels)
@@ -188,12 +195,8 @@ def _hidden(column: Column) -> bool:
 
 
 def _suits(entity: str, column: Column) -> bool:
-    return _text(column.type) or (pa.types.is_integer(column.type) and entity in ("card", "phone", "ssn"))
+    return is_text(column.type) or (is_number(column.type) and entity in ("card", "phone", "ssn"))
 
 
 def _replaceable(kind: pa.DataType) -> bool:
-    return _text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
-
-def _text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return is_text(kind) or is_number(kind)

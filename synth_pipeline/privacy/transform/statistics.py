@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.privacy.transform.hashing import U64, as_text
+from synth_pipeline.privacy.transform.hashing import U64, as_text, is_number
 from synth_pipeline.privacy.transform.permutation import ALPHABET, FIXED, shapes
 
 _HELD = 1_000_000
@@ -158,7 +158,7 @@ class Forms:
         self.rows += len(values)
         if not len(values):
             return
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        if is_number(values.type):
             extent = pc.min_max(values)
             self.widest = max(self.widest, *(abs(int(extent[side].as_py())) for side in ("min", "max")))
             return
