@@ -100,9 +100,10 @@ class Facts:
 
     @property
     def _settled(self) -> bool:
-        """Text for certain, and not a number column with a few strays that deserve a warning."""
-        text, rest = self.kinds.counts[Kind.TEXT], sum(self.kinds.counts.values())
-        return text > 0 and text > rest / 2
+        """Text for certain, and not a number column with a few strays that deserve an exact count."""
+        counts = self.kinds.counts
+        never_numbers = counts[Kind.TEXT] + counts["zero"] + counts["huge"]
+        return never_numbers > 0.05 * sum(counts.values())
 
     def _numeric(self, present: pa.Array) -> None:
         array = present
@@ -245,7 +246,8 @@ def _whole(kinds: Kinds) -> bool:
 
 
 def _resolve_one(kinds: Kinds, reading: Reading, votes: int) -> tuple[How, str]:
-    counts, total = kinds.counts, sum(kinds.counts.values())
+    counts = kinds.counts
+    total = sum(counts.values()) - counts["unclassified"]
     if total == 0:
         return How(), ""
     dates = sum(counts[kind] for kind in DATES)
@@ -266,16 +268,11 @@ def _resolve_one(kinds: Kinds, reading: Reading, votes: int) -> tuple[How, str]:
         return How(), f"kept as text: {reason}" if numbers + counts["zero"] + counts["huge"] == total else ""
     if numbers == total:
         return How(), "kept as text: whole numbers beyond 2^53 among decimals would lose digits"
-    if numbers > 0.95 * total:
-        return (
-            How(),
-            f"kept as text: {total - numbers:,} of {total:,} values are no numbers; list what means missing in `columns.{{name}}.null`, or declare `meaning: number`",
-        )
-    if dates > 0.95 * total:
-        return (
-            How(),
-            f"kept as text: {total - dates:,} of {total:,} values are no dates; declare `format`, or what means missing in `null`",
-        )
+    for name, fitting in (("numbers", numbers), ("dates", dates)):
+        if fitting > 0.5 * total:
+            told = f"kept as text: {total - fitting:,} of {total:,} values are no {name}"
+            meaning = "number" if name == "numbers" else "datetime"
+            return How(), f"{told}; say under `columns:` which texts mean missing (`null`), or `meaning: {meaning}`"
     return How(), ""
 
 
@@ -301,7 +298,7 @@ def _dates(kinds: Kinds, votes: int) -> tuple[How | None, str]:
         month_first = votes < 0
         order = "month" if month_first else "day"
         reason = "as in another column" if votes else "by convention"
-        note = f"day and month cannot be told apart: read with the {order} first, {reason}; declare `format` if that is wrong"
+        note = f"day and month cannot be told apart: read with the {order} first, {reason}; if wrong, give `format`"
     formats = sorted({_ordered(form, month_first) for form in kinds.formats})
     if len(formats) > 1 and not note:
         note = f"dates in {len(formats)} formats"
@@ -316,7 +313,7 @@ def _ordered(form: str, month_first: bool) -> str:
     return form
 
 
-# -- meanings -----------------------------------------------------------------------------------------------------------
+# -- meanings ---------------------------------------------------------------------------------------------------
 
 
 def _meaning(name: str, kind: pa.DataType, facts: Facts) -> tuple[Meaning, str]:

@@ -1,4 +1,4 @@
-"""One reading of real rows: typed under a guess, while facts about the whole input are gathered that confirm or mend it.
+"""One reading of real rows: typed under a guess, while facts about the whole input confirm or mend it.
 
 Types can only be known once every value was seen, and a second reading costs as much as the first. So rows are typed
 as the first rows suggest; if the rest agrees, as it nearly always does, one reading was enough.
@@ -185,8 +185,8 @@ class _Reading:
         intake = self.intake
         names = list(intake.fields)
         results = list(pool.map(lambda name: self._column(chunk.batch, name), names))
-        values = {name: result[0] for name, result in zip(names, results, strict=True)}
-        self.holds &= all(value is not None for value in values.values())
+        values = {name: value for name, (value, _) in zip(names, results, strict=True) if value is not None}
+        self.holds &= len(values) == len(names)
         if not self.holds:
             return None
         keep = np.ones(chunk.batch.num_rows, bool)

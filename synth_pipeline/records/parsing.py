@@ -225,7 +225,10 @@ def _cast(texts: pa.Array, to: pa.DataType) -> pa.Array:
 # -- dates ------------------------------------------------------------------------------------------------------------
 
 _DATE_LIKE = r"^\d{1,4}[-/. ]\w{1,9}[-/. ,]|^\w{3,9}\.? \d{1,2},? \d{4}"
-_TIME = r"(?:(?P<T>[T ])(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?P<f>[.,]\d{1,9})?)?(?: ?(?P<ap>[AaPp][Mm]))?(?P<z> ?Z| ?[+-]\d{2}:?\d{2})?)?$"
+_TIME = (
+    r"(?:(?P<T>[T ])(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?P<f>[.,]\d{1,9})?)?"
+    r"(?: ?(?P<ap>[AaPp][Mm]))?(?P<z> ?Z| ?[+-]\d{2}:?\d{2})?)?$"
+)
 _YEAR_FIRST = re.compile(r"^(?P<y>\d{4})(?P<sep>[-/.])(?P<a>\d{1,2})(?P=sep)(?P<b>\d{1,2})" + _TIME)
 _YEAR_LAST = re.compile(r"^(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<y>\d{4})" + _TIME)
 _NAMED = re.compile(r"^(?P<a>\d{1,2})(?P<sep>[- ])(?P<m>[A-Za-z]{3,9})(?P=sep)(?P<y>\d{4})" + _TIME)
@@ -256,10 +259,10 @@ class _Moment:
 
 
 def _read(text: str) -> _Moment | None:
-    for pattern, shape in ((_YEAR_FIRST, "ymd"), (_YEAR_LAST, "dmy"), (_NAMED, "dby"), (_NAMED_FIRST, "bdy")):
-        if match := pattern.match(text):
-            break
-    else:
+    shapes = {"ymd": _YEAR_FIRST, "dmy": _YEAR_LAST, "dby": _NAMED, "bdy": _NAMED_FIRST}
+    matches = ((shape, match) for shape, pattern in shapes.items() if (match := pattern.match(text)))
+    shape, match = next(matches, ("", None))
+    if match is None:
         return None
     part = match.groupdict()
     clock = _clock(part)

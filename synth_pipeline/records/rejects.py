@@ -50,8 +50,9 @@ class Rejects:
             worst = sorted(reasons.items(), key=lambda item: -item[1])[:3]
             first = min((record.row for record in ragged), default=None)
             told = "; ".join(f"{reason} ({count:,} rows)" for reason, count in worst)
+            share = f"{rejected / total:.1%}, at most {limit:.1%} may"
             raise SourceError(
-                f"{rejected:,} of {total:,} rows cannot be read ({rejected / total:.1%}, at most {limit:.1%} may): {told}"
+                f"{rejected:,} of {total:,} rows cannot be read ({share}): {told}"
                 + (f"; the first is row {first:,}" if first else ""),
                 where=where,
                 kept="nothing: no row was used",
@@ -72,8 +73,6 @@ class Rejects:
 
 
 def write(folder: Path, entries: Sequence[tuple[str, int, str, str]]) -> None:
-    columns = list(zip(*entries, strict=True)) or [[], [], [], []]
-    table = pa.table(
-        [pa.array(list(column), field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA
-    )
-    pq.write_table(table, folder / NAME)
+    columns = zip(*entries, strict=True) if entries else ((), (), (), ())
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    pq.write_table(pa.table(arrays, _SCHEMA), folder / NAME)

@@ -1,4 +1,4 @@
-"""Which rows are held out: a keyed draw by the privacy unit's id, so that no snapshot, partition or seed moves a person."""
+"""Which rows are held out: a keyed draw by the unit's id, so that no snapshot, partition or seed moves a person."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def by_row(secret: bytes, file: str, start: int, rows: int, fraction: float) -> 
 
 def by_column(values: pa.Array, held: tuple[str, ...]) -> np.ndarray:
     """Rows whose own column says so."""
+    if pa.types.is_boolean(values.type):  # YAML's True, Arrow's true
+        held = tuple(value.lower() for value in held)
     found = pc.is_in(unit_text(values), pa.array(held, pa.string()))
     return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), bool)
 

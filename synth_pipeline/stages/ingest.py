@@ -33,6 +33,10 @@ from synth_pipeline.spec.source import FileSource, Split
 from synth_pipeline.stages.run import Outcome, Result, Run, perform
 
 VERSION = "1"
+_BY_ROW = (
+    "no `entity` or `primary_key` column: rows are held out by file and row number, so that a person with several "
+    "rows, or in a changed file, may be on both sides"
+)
 
 
 def ingest(run: Run) -> Result:
@@ -191,9 +195,7 @@ class _Work:
         if frozen is not None:
             warnings += compare(frozen, schema, self._uri)
         if self.secret and going.unit is None:
-            warnings.append(
-                "no `entity` or `primary_key` column: rows are held out by file and row number, so a person with several rows, or in a changed file, may be on both sides"
-            )
+            warnings.append(_BY_ROW)
         self._both_sides(going)
         if bad:
             rejects.write(folder, bad)
@@ -252,7 +254,9 @@ class _Work:
                 return names[0]
         if spec.split.column and spec.split.column not in intake.fields:
             raise SpecError(
-                f'split: the source has no column "{spec.split.column}"; {did_you_mean(spec.split.column, intake.fields)}'
+                f'split: the source has no column "{spec.split.column}"',
+                where=self._uri,
+                fix=did_you_mean(spec.split.column, intake.fields),
             )
         return None
 
