@@ -1,11 +1,11 @@
 """The last look at what is to be released: no source identifier survived, no personal data outside the surrogates.
 
 A source value is looked for when it names somebody by itself: the whole value of a column that was replaced, masked or
-dropped as identifying, at least eight letters or digits long (six with an @ or all digits), of two words or more where it
-is a person's name, of 24 signs or more where it is free text. Shorter values meet others by chance. In kept numbers, only nine digits and more
-count, and only more meetings than chance explains: a million account numbers of nine digits fill a thousandth of their
-range, so one amount in a thousand meets one. Names and addresses are not looked for inside surrogates drawn from public lists of
-common names: two people called Anna Smith are no leak, and the draw never saw the source.
+dropped as identifying, at least eight letters or digits long (six with an @ or all digits), of two words or more where
+it is a person's name, of 24 signs or more where it is free text. Shorter values meet others by chance. In kept numbers
+only nine digits and more count, and only more meetings than chance explains: a million account numbers of nine digits
+fill a thousandth of their range, so one amount in a thousand meets one. Names and addresses are not looked for inside
+surrogates drawn from public lists: two people called Anna Smith are no leak, and the draw never saw the source.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _meetings(
 ) -> dict[str, int]:
     """Released columns → distinct values that are source identifiers.
 
-    Three streams: released values into a filter; source values that pass it are remembered; these are looked up exactly.
+    Three streams: released values into a filter; source values that pass it are remembered; these are looked up.
     """
     seen = np.zeros(_BITS >> 3, np.uint8)
     widths: dict[str, NDArray[np.int64]] = {}

@@ -13,7 +13,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("email", r"e? ?mails?( (address|adresse|addr|id))?"),
     (
         "phone",
-        r"(tele)?(phone|fon|fono)( (number|no|nr|num))?|mobile( (number|no|phone))?|cell( ?phone)?|tel|fax|msisdn|handy",
+        r"(tele)?(phone|fon|fono)( (number|no|nr|num))?|mobile( (number|no|phone))?|cell( ?phone)?|tel|fax|msisdn",
     ),
     ("first_name", r"(first|given|fore|middle) ?names?|vorname|prenom|nombre|fname"),
     ("last_name", r"(last|family|sur|maiden) ?names?|nachname|apellidos?|lname"),
@@ -28,8 +28,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("iban", r"iban|bank account( (number|no))?"),
     (
         "address",
-        r"(street|home|postal|mailing|billing|shipping|residential)? ?addr(ess)?( ?(line)? ?\d)?|street( name)?|strasse|"
-        r"adresse|direccion",
+        r"(street|home|postal|mailing|billing|shipping|residential)? ?addr(ess)?( ?(line)? ?\d)?|street( name)?|"
+        r"strasse|adresse|direccion",
     ),
     ("ip", r"(client |remote |src |source |dst )?ip( ?addr(ess)?)?(v[46])?"),
     ("mac", r"mac( ?addr(ess)?)?|hw ?addr"),

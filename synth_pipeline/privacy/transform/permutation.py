@@ -1,7 +1,7 @@
-"""Keyed bijections: of numbers below any bound, and of texts within their shape (digits stay digits, letters letters).
+"""Keyed bijections: of numbers below any bound, and of texts within their shape (digits stay digits).
 
-Pseudonyms stay in the private place and fresh identifiers come from a public seed, so the round function is a fast keyed
-scrambler, not a block cipher; what must hold is that no two values meet, none stays, and nothing is remembered.
+Pseudonyms stay in the private place and fresh identifiers come from a public seed, so the round function is a fast
+keyed scrambler, not a block cipher; what must hold is that no two values meet, none stays, and nothing is remembered.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def permute(numbers: U64, size: int | U64, key: bytes, *, derange: bool = True) 
 def pseudonyms(values: pa.Array, key: bytes) -> pa.Array:
     """Another value of the same type and shape for each value: a function of key and value alone, so joins survive.
 
-    Integers keep their number of digits and their sign. Texts keep the class of every character; a text with other
-    than ASCII letters and digits to change, or a very long one, becomes a token. No two values share a pseudonym, none is its own.
+    Integers keep their number of digits and their sign. Texts keep the class of every character; a text that
+    is not ASCII, has no letter or digit, or is very long becomes a token. No two values share a pseudonym, none is its
+    own.
     """
     if pa.types.is_integer(values.type):
         return _integers(values, key)
@@ -123,8 +124,7 @@ def _walk(numbers: U64, sizes: U64, keys: U64, inverse: bool = False) -> U64:
 
 
 def _feistel(numbers: U64, left: U64, bits: U64, keys: U64, inverse: bool) -> U64:
-    """The right half has `bits` bits, the left one is below `left`; they take turns at being shifted by a keyed function
-    of the other."""
+    """The right half has `bits` bits, the left is below `left`; each is shifted by a keyed function of the other."""
     low = (np.uint64(1) << bits) - np.uint64(1)
     a, b = numbers >> bits, numbers & low
     order = range(_ROUNDS)

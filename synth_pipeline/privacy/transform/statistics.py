@@ -1,4 +1,4 @@
-"""What protection learns from the training rows, streaming and bounded: common levels, repeats, forms of identifiers."""
+"""What protection learns from the training rows in bounded memory: common levels, repeats, forms of identifiers."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Levels:
         levels, units = levels[fresh], units[fresh]
         if self._by_row:
             found, member = np.unique(levels, return_inverse=True)
-            counts = np.bincount(member, units.astype(np.float64), len(found)).astype(np.uint64)
-            enough = counts >= self.least
+            rows = np.bincount(member, units.astype(np.float64), len(found)).astype(np.uint64)
+            enough = rows >= self.least
             self._common = np.union1d(self._common, found[enough])
-            levels, units = found[~enough], counts[~enough]
+            levels, units = found[~enough], rows[~enough]
         else:
             order = np.lexsort((units, levels))
             levels, units = levels[order], units[order]
