@@ -23,6 +23,10 @@ MISSING = 1e6
 _MEASURED = frozenset({Meaning.NUMBER, Meaning.DATETIME, Meaning.CATEGORY, Meaning.BOOLEAN})
 
 
+class Unfit(ValueError):
+    """The tables are such that a measure means nothing; its message holds no values."""
+
+
 def compared(train: pa.Table, *others: pa.Table) -> list[Column]:
     """Columns of train that the others have too and that statistics can be made of: no identifier, no free text."""
     return [

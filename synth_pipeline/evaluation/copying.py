@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import compared, is_number, numbers, points, subset, texts
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, numbers, points, subset, texts
 from synth_pipeline.evaluation.intervals import effective, wilson
 from synth_pipeline.evaluation.neighbours import Nearest, nearest
 from synth_pipeline.protocols.measure import Evidence, Score
@@ -145,9 +145,7 @@ def _join(
 ) -> tuple[Share, float, tuple[int, int]]:
     """Of the `asked` keys that a side holds: train's share; the part of them that meets any; counts by side."""
     pool, inverse = np.unique(np.concatenate([train, holdout]), return_inverse=True)
-    both = [
-        np.bincount(part, minlength=len(pool)) for part in (inverse[: len(train)], inverse[len(train) :])
-    ]
+    both = [np.bincount(part, minlength=len(pool)) for part in (inverse[: len(train)], inverse[len(train) :])]
     place = np.minimum(np.searchsorted(pool, asked), max(len(pool) - 1, 0))
     hit = place[(pool[place] == asked) & (asked != 0)]
     rates = int((both[0][hit] > 0).sum()), int((both[1][hit] > 0).sum())
@@ -227,6 +225,6 @@ def _comparable(kind: pa.DataType) -> bool:
 
 def _require(cols: int, *rows: int) -> None:
     if not cols:
-        raise ValueError("no column to compare")
+        raise Unfit("no column to compare")
     if not all(rows):
-        raise ValueError("no rows to compare")
+        raise Unfit("no rows to compare")

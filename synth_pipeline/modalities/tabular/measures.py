@@ -37,5 +37,247 @@ A part that could not be computed is absent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synth_pipeline.evaluation import copying, fidelity, utility
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, missing, numbers, subset, texts
+from synth_pipeline.protocols.measure import Evidence, Findings, Score
+from synth_pipeline.records.schema import Column, Meaning
+
+Array = np.ndarray
 K = 10
 """Fewest real rows behind any number that may be shown."""
+_BINS = 24
+_LEVELS = 20
+_ROWS = 50_000
+_DOTS = 1_000
+_CELLS = 30
+
+
+def measure(evidence: Evidence) -> Findings:
+    """Every measure; one that crashes is recorded with its error's type and without a value, so that it never passes."""
+    scores: dict[str, Score] = {}
+    details: dict[str, Any] = {"sizes": _sizes(evidence)}
+    errors: dict[str, str] = {}
+
+    def attempt(names: tuple[str, ...], work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the measure has no value and its gate stays shut
+            told = str(error) if isinstance(error, Unfit) else type(error).__name__
+            errors[names[0]] = told
+            scores.update({name: Score(None, error=told) for name in names if name not in scores})
+
+    def copied() -> None:
+        found, details["copying"] = copying.nearness(evidence)
+        scores.update(found)
+
+    def exact() -> None:
+        scores["exact_match_excess"], found = copying.exact(evidence)
+        details.setdefault("copying", {})["exact"] = found
+
+    def replayed() -> None:
+        scores["value_replay_excess"], found = copying.replay(evidence)
+        details.setdefault("copying", {})["replay"] = found
+
+    def shaped() -> None:
+        scores["shape_error"], found = fidelity.shapes(evidence)
+        details["columns"] = _overlays(evidence, found)
+
+    def related() -> None:
+        scores["trend_error"], found = fidelity.trends(evidence)
+        details.update(found)
+
+    def gone() -> None:
+        scores["missing_error"] = fidelity.gaps(evidence)
+
+    def told_apart() -> None:
+        scores["c2st_auc"], found = utility.discernible(evidence)
+        details.setdefault("utility", {})["c2st"] = found
+
+    def transferred() -> None:
+        scores["tstr_ratio"], found = utility.transfer(evidence)
+        details.setdefault("utility", {}).update(found)
+
+    def broken() -> None:
+        scores["constraint_violations"], details["constraints"] = violations(evidence)
+
+    def pictured() -> None:
+        details["pca"] = _picture(evidence)
+
+    attempt(("copy_excess", "nearest_share"), copied)
+    attempt(("exact_match_excess",), exact)
+    attempt(("value_replay_excess",), replayed)
+    attempt(("shape_error",), shaped)
+    attempt(("trend_error",), related)
+    attempt(("missing_error",), gone)
+    attempt(("constraint_violations",), broken)
+    attempt(("c2st_auc",), told_apart)
+    attempt(("tstr_ratio",), transferred)
+    attempt(("pca",), pictured)
+    scores.pop("pca", None)
+    if errors:
+        details["errors"] = errors
+    return Findings(scores, details)
+
+
+def violations(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
+    """`constraint_violations`: the part of the released rows that break any constraint; all rows, so it is exact."""
+    from synth_pipeline.features import constraints as rules
+
+    rows = evidence.released.num_rows
+    if not rows:
+        raise Unfit("no rows to compare")
+    broken = np.zeros(rows, bool)
+    details = []
+    for constraint in evidence.constraints:
+        mask = rules.violations(constraint, evidence.released, evidence.train)
+        broken |= mask
+        named = ", ".join(rules.involved(constraint))
+        details.append({"constraint": f"{constraint.type}: {named}", "violations": int(mask.sum()), "of": rows})
+    note = f"{len(evidence.constraints)} constraints" if evidence.constraints else "no constraint is declared"
+    return Score(float(broken.mean()), reference=0.0, n=rows, note=note), details
+
+
+def _sizes(evidence: Evidence) -> dict[str, int]:
+    return {
+        "train": evidence.train.num_rows,
+        "holdout": evidence.holdout.num_rows,
+        "synthetic": evidence.synthetic.num_rows,
+        "released": evidence.released.num_rows,
+        "queries": min(evidence.queries, evidence.synthetic.num_rows),
+        "columns": len(compared(evidence.train, evidence.holdout, evidence.synthetic)),
+        "K": K,
+    }
+
+
+def _overlays(evidence: Evidence, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is drawn of each column, worst first."""
+    rng = evidence.seeds.child("overlays").generator()
+    train, synthetic = subset(evidence.train, _ROWS, rng), subset(evidence.synthetic, _ROWS, rng)
+    by_name = {column.name: column for column in compared(train, evidence.holdout, synthetic)}
+    out = []
+    for note in sorted(found, key=lambda item: (-item["shape_error"], item["name"])):
+        column = by_name[note["name"]]
+        gone = [missing(side, column) for side in (train, synthetic)]
+        drawn = _histogram(column, train, synthetic) if is_number(column) else _bars(column, train, synthetic)
+        out.append(
+            {
+                **note,
+                "missing": {"real": float(gone[0].mean()), "synthetic": float(gone[1].mean())},
+                **drawn,
+                "rows": {"real": int((~gone[0]).sum()), "synthetic": int((~gone[1]).sum())},
+            }
+        )
+    return out
+
+
+def _histogram(column: Column, train: pa.Table, synthetic: pa.Table) -> dict[str, Any]:
+    values = [v[np.isfinite(v)] for v in (numbers(side, column.name) for side in (train, synthetic))]
+    edges = _edges(values[0])
+    counts = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for v in values]
+    told: list[Any] = [float(f"{edge:.6g}") for edge in edges]
+    if column.meaning is Meaning.DATETIME and pa.types.is_temporal(column.type):
+        told = _dates(edges, column.type)
+    return {"kind": "histogram", "edges": told, "real": _shown(counts[0]), "synthetic": counts[1].tolist()}
+
+
+def _edges(values: Array) -> Array:
+    """Even bins between quantiles that at least K real rows lie beyond, rounded outwards to two digits of the width:
+    no edge is anybody's value."""
+    if not len(values):
+        return np.array([0.0, 1.0])
+    tail = min(max(0.005, K / len(values)), 0.5)
+    low, high = (float(end) for end in np.quantile(values, [tail, 1 - tail]))
+    width = high - low
+    if not np.isfinite(width) or width <= 0:
+        step = 10.0 ** (np.floor(np.log10(abs(low))) - 1) if low and np.isfinite(low) else 1.0
+        low = high = float(np.clip(low, -1e300, 1e300))
+    else:
+        step = 10.0 ** (np.floor(np.log10(width)) - 1)
+    low, high = np.floor(low / step) * step, np.ceil(high / step) * step
+    return np.linspace(low, high if high > low else low + step, _BINS + 1)
+
+
+def _dates(edges: Array, kind: pa.DataType) -> list[Any]:
+    if pa.types.is_date(kind):
+        plain = pa.array(edges.astype(np.int64), pa.timestamp("us"))
+    elif pa.types.is_timestamp(kind):
+        plain = pa.array(edges.astype(np.int64), pa.timestamp(kind.unit))
+    else:
+        return [float(edge) for edge in edges]
+    return [
+        moment.as_py().isoformat(sep=" ", timespec="minutes") for moment in plain.cast(pa.timestamp("s"), safe=False)
+    ]
+
+
+def _bars(column: Column, train: pa.Table, synthetic: pa.Table) -> dict[str, Any]:
+    real, drawn = (
+        {row["values"]: row["counts"] for row in texts(side, column.name).drop_null().value_counts().to_pylist()}
+        for side in (train, synthetic)
+    )
+    shown = sorted((level for level, n in real.items() if n >= K), key=lambda level: (-real[level], level))[:_LEVELS]
+    counts = [[side.get(level, 0) for level in shown] for side in (real, drawn)]
+    rest = [sum(side.values()) - sum(part) for side, part in zip((real, drawn), counts, strict=True)]
+    if any(rest):
+        shown, counts = [*shown, "…"], [[*part, more] for part, more in zip(counts, rest, strict=True)]
+    return {"kind": "levels", "levels": shown, "real": _shown(np.array(counts[0], int)), "synthetic": counts[1]}
+
+
+def _picture(evidence: Evidence) -> dict[str, Any]:
+    """Two principal components of train's standardised columns: synthetic rows as dots, real ones as density."""
+    cols = compared(evidence.train, evidence.holdout, evidence.synthetic)
+    rng = evidence.seeds.child("pca").generator()
+    train, synthetic = subset(evidence.train, _ROWS, rng), subset(evidence.synthetic, _DOTS, rng)
+    real, drawn = _features(train, synthetic, cols)
+    centre, spread = real.mean(0), real.std(0)
+    keep = spread > 1e-9
+    if keep.sum() < 2 or len(real) < 3:
+        raise Unfit("too few rows or varying columns for a picture")
+    real, drawn = ((side[:, keep] - centre[keep]) / spread[keep] for side in (real, drawn))
+    values, vectors = np.linalg.eigh(np.cov(real, rowvar=False))
+    axes = vectors[:, ::-1][:, :2]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])  # an axis has no sign of its own: fix one
+    spots, dots = real @ axes, drawn @ axes
+    edges = []
+    for axis in range(2):
+        low, high = np.quantile(spots[:, axis], [0.005, 0.995])
+        edges.append(np.linspace(np.floor(low), max(np.ceil(high), np.floor(low) + 1), _CELLS + 1))
+    counts, _, _ = np.histogram2d(spots[:, 0], spots[:, 1], edges)
+    counts = np.where(counts >= K, counts, 0).astype(int)
+    return {
+        "synthetic": np.round(dots, 3).tolist(),
+        "real_density": {
+            "x_edges": np.round(edges[0], 4).tolist(),
+            "y_edges": np.round(edges[1], 4).tolist(),
+            "counts": counts.tolist(),
+        },
+        "explained": [round(float(v / values.sum()), 4) for v in values[::-1][:2]],
+    }
+
+
+def _features(train: pa.Table, synthetic: pa.Table, cols: list[Column]) -> tuple[Array, Array]:
+    """Numbers clipped to train's 1st to 99th percentile, missing ones at its median; the commonest levels as 0 or 1."""
+    (real, drawn), levels = matrix((train, synthetic), cols)
+    parts: list[list[Array]] = [[], []]
+    for place, level in enumerate(levels):
+        sides = real[:, place], drawn[:, place]
+        if level:
+            common = np.argsort(-np.bincount(sides[0][~np.isnan(sides[0])].astype(int), minlength=1))[:8]
+            for part, side in zip(parts, sides, strict=True):
+                part.extend((side == code).astype(float) for code in common)
+        elif np.isfinite(sides[0]).any():
+            low, middle, high = np.nanquantile(sides[0], [0.01, 0.5, 0.99])
+            for part, side in zip(parts, sides, strict=True):
+                part.append(np.clip(np.where(np.isnan(side), middle, side), low, high))
+    if not parts[0]:
+        raise Unfit("no column for a picture")
+    return np.stack(parts[0], 1), np.stack(parts[1], 1)
+
+
+def _shown(counts: Array) -> list[int]:
+    return np.where(counts >= K, counts, 0).astype(int).tolist()

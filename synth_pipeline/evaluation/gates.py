@@ -1,0 +1,159 @@
+"""Policies and their judgement: one limit against one interval, three outcomes, and nothing that is unknown passes.
+
+Pure: the same scores, policy and attempts give the same gates, so that `export` can judge again what validate judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from synth_pipeline.errors import SpecError, did_you_mean
+from synth_pipeline.evaluation.intervals import z
+from synth_pipeline.evaluation.scorecard import Gate, Verdict
+from synth_pipeline.protocols.measure import Score
+from synth_pipeline.spec.base import Spec
+
+
+class Limit(Spec):
+    """What one measure must keep."""
+
+    max: float | None = Field(None, allow_inf_nan=False, description="The upper end of the interval must not pass it.")
+    min: float | None = Field(None, allow_inf_nan=False, description="The lower end must not fall below it.")
+    minimum_n: int = Field(1, ge=1, description="With fewer rows or units the gate is inconclusive.")
+    over_reference: bool = Field(False, description="Whether the limit is for the value less its reference.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Limit:
+        if (self.max is None) == (self.min is None):
+            raise ValueError("give `max` or `min`, one of them")
+        return self
+
+
+class Policy(Spec):
+    """A named, versioned set of limits; every gate blocks."""
+
+    name: str
+    version: int
+    description: str = ""
+    gates: dict[str, Limit] = Field(min_length=1, description="Measure → its limit.")
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def load_policy(name: str, base: Path | None = None) -> Policy:
+    """A built-in policy by name, or a policy file by its path (relative to `base`).
+
+    Raises:
+        SpecError: there is none, or it is not a policy.
+    """
+    built_in = {file.name.removesuffix(".yaml"): file for file in _folder().iterdir() if file.name.endswith(".yaml")}
+    path = (base or Path.cwd()) / name
+    if name in built_in:
+        where, text = f"policy {name}", built_in[name].read_text("utf-8")
+    elif path.is_file():
+        where, text = str(path), path.read_text("utf-8")
+    else:
+        raise SpecError(f'unknown policy "{name}"; {did_you_mean(name, built_in)}', fix="or give a policy file's path")
+    try:
+        return Policy.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        told = error.errors() if isinstance(error, ValidationError) else []
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in told) or "it is not YAML"
+        raise SpecError(f"not a policy: {what}", where=where) from error
+
+
+def judge(scores: Mapping[str, Score], policy: Policy | Mapping[str, Any], attempts: int = 1) -> tuple[Gate, ...]:
+    """One gate per limit of the policy, against intervals whose error is divided by the number of attempts."""
+    if not isinstance(policy, Policy):
+        policy = Policy.model_validate(policy)
+    return tuple(_gate(name, limit, scores.get(name), max(attempts, 1)) for name, limit in policy.gates.items())
+
+
+def verdict(gates: Iterable[Gate], checks: Iterable[Mapping[str, Any]] = ()) -> Verdict:
+    """Pass only if every gate passed and every blocking check did; a failure outweighs what is inconclusive."""
+    outcomes = {gate.verdict for gate in gates}
+    outcomes |= {"fail" for check in checks if check.get("blocking", True) and check.get("passed") is not True}
+    if not outcomes or "fail" in outcomes:
+        return "fail"
+    return "pass" if outcomes == {"pass"} else "inconclusive"
+
+
+def blockers(gates: Iterable[Gate], checks: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """Why something is not published: one sentence per gate or check that did not pass."""
+    told = [f"{gate.name}: {gate.verdict}: {gate.reason}" for gate in gates if gate.verdict != "pass"]
+    for check in checks:
+        if check.get("blocking", True) and check.get("passed") is not True:
+            told.append(f"{check.get('name', 'check')}: {check.get('note') or 'failed'}")
+    return told
+
+
+def _gate(name: str, limit: Limit, score: Score | None, attempts: int) -> Gate:
+    threshold = limit.max if limit.max is not None else limit.min
+    assert threshold is not None
+    unknown = _unknown(score, limit)
+    if score is None or score.value is None or unknown:
+        return Gate(name, None, None, None, threshold, "inconclusive", unknown or "it was not measured")
+    base = (score.reference or 0.0) if limit.over_reference else 0.0
+    value, low, high = score.value - base, *_widened(score, attempts)
+    low, high = low - base, high - base
+    if score.n < limit.minimum_n:
+        reason = f"{score.n} rows or units; {limit.minimum_n} are needed"
+        return Gate(name, value, low, high, threshold, "inconclusive", reason)
+    upper = limit.max is not None
+    bad, good = (high, low) if upper else (low, high)
+    sign = 1 if upper else -1
+    if sign * (bad - threshold) <= 0:
+        return Gate(name, value, low, high, threshold, "pass")
+    if sign * (good - threshold) > 0:
+        reason = f"{value:.4g} [{low:.4g}, {high:.4g}] breaks the limit of {threshold:.4g}"
+        return Gate(name, value, low, high, threshold, "fail", reason)
+    reason = f"the limit of {threshold:.4g} lies within [{low:.4g}, {high:.4g}]"
+    room = sign * (threshold - value)
+    if room > 0 and score.n:
+        needed = math.ceil(score.n * ((sign * (bad - value)) / room) ** 2)
+        reason += f"; about {needed} rows or units would tell, {score.n} were there"
+    return Gate(name, value, low, high, threshold, "inconclusive", reason)
+
+
+def _unknown(score: Score | None, limit: Limit) -> str:
+    """Why there is nothing to judge; empty when there is."""
+    if score is None:
+        return "it was not measured"
+    if score.error:
+        return f"it could not be measured: {score.error}"
+    if score.value is None:
+        return score.note or "it has no value"
+    if not all(math.isfinite(end) for end in (score.value, score.low, score.high) if end is not None):
+        return "it is not a number"
+    if limit.over_reference and (score.reference is None or not math.isfinite(score.reference)):
+        return "it has no reference"
+    return ""
+
+
+def _widened(score: Score, attempts: int) -> tuple[float, float]:
+    """The interval at level 1 - 0.05 / attempts (Bonferroni), from the one at 95 %.
+
+    Ends grow with the normal quantile; from a value at the other end of its interval (a count of none or of all),
+    they grow with its square, as Wilson's do.
+    """
+    assert score.value is not None
+    low = score.value if score.low is None else score.low
+    high = score.value if score.high is None else score.high
+    grow = z(1 - 0.05 / attempts) / z()
+    below = grow if high > score.value else grow**2
+    above = grow if low < score.value else grow**2
+    return score.value - (score.value - low) * below, score.value + (high - score.value) * above
+
+
+@cache
+def _folder() -> Any:
+    return files("synth_pipeline.evaluation") / "policies"

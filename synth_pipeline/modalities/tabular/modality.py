@@ -1,0 +1,23 @@
+"""The tabular modality: tables of typed columns."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from synth_pipeline.protocols.measure import Evidence, Findings
+from synth_pipeline.spec.columns import Meaning
+
+
+class Tabular:
+    """Numbers, categories, booleans and dates in rows."""
+
+    name: ClassVar[str] = "tabular"
+    default_generator: ClassVar[str] = "trees"
+    meanings: ClassVar[frozenset[Meaning]] = frozenset(
+        {Meaning.NUMBER, Meaning.CATEGORY, Meaning.BOOLEAN, Meaning.DATETIME}
+    )
+
+    def measure(self, evidence: Evidence) -> Findings:
+        from synth_pipeline.modalities.tabular.measures import measure
+
+        return measure(evidence)
