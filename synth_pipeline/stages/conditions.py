@@ -102,8 +102,5 @@ def _levels(column: Column, protected: Records) -> list[str]:
     """The texts of a column's levels in train, sorted."""
     found: set[str] = set()
     for _, batch in protected.batches("train", columns=[column.name]):
-        array = batch.column(0)
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(array.type.value_type)
-        found.update(pc.unique(pc.drop_null(pc.cast(array, pa.string()))).to_pylist())
+        found.update(pc.unique(pc.drop_null(pc.cast(batch.column(0), pa.string()))).to_pylist())
     return sorted(found)

@@ -82,6 +82,7 @@ def generate(run: Run, model: Result, protected: Result) -> Result:
             "rejected": sum(done["rejected"] for done in notes),
             "violations": violations,
             "shards": len(notes),
+            "empty": _empty(note),
         }
         writer = RecordsWriter(folder, {DEFAULT_TABLE: recipe.schema})
         writer.add(Part(**done["part"]) for done in notes)
@@ -129,8 +130,12 @@ class _Recipe:
 def _recipe(
     model: Path, note: Mapping[str, Any], protected: Records, generation: Generation, seeds: Seeds, folder: Path
 ) -> _Recipe:
-    schema = schemas.decode(note["protected_schema"])
     visible = schemas.decode(note["schema"])
+    # what no generator learns and no surrogate replaces stays empty
+    schema = schemas.schema_of(
+        column.having(nullable=True) if column.name in _empty(note) else column
+        for column in schemas.columns(schemas.decode(note["protected_schema"]))
+    )
     fixed, weights = resolve(generation, protected, visible, note)
     constraints: tuple[Constraint, ...] = ()
     if not note["capabilities"]["constraints"]:
@@ -138,7 +143,7 @@ def _recipe(
         constraints = learnable_constraints(declared, schema, visible)
         if both := sorted(derived(constraints) & {*fixed, *weights}):
             raise SpecError(
-                f'"{both[0]}" follows from a constraint, so generator "{note["type"]}" cannot draw under a condition on it',
+                f'"{both[0]}" follows from a constraint: "{note["type"]}" cannot draw under a condition on it',
                 where="generation",
                 fix="use `generator: {type: trees}`, or condition on the columns that it follows from",
             )
@@ -246,6 +251,12 @@ DIGITAL_SOURCE_TYPE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAl
 """IPTC's word for "made by a trained model"."""
 
 
+def _empty(note: Mapping[str, Any]) -> list[str]:
+    visible = schemas.decode(note["schema"]).names
+    whole = schemas.columns(schemas.decode(note["protected_schema"]))
+    return [column.name for column in whole if column.name not in visible and not column.surrogate]
+
+
 def _engine(run: Run, note: Mapping[str, Any]) -> Engine:
     engine = run.spec.engine
     workers = engine.workers if note["capabilities"]["parallel"] else 1
@@ -256,6 +267,8 @@ def _outcome(records: Records) -> Outcome:
     facts = records.facts
     rows = facts["rows"]
     violations = sum(facts["violations"].values())
-    warnings = (f"{violations} rows still break a constraint",) if violations else ()
+    warnings = [f"{violations} rows still break a constraint"] if violations else []
+    if facts["empty"]:
+        warnings.append(f"never learned, so left empty: {', '.join(facts['empty'])}")
     metrics = {"shards": facts["shards"], "rejected": facts["rejected"], "violations": violations}
-    return Outcome(records.content_id, rows, metrics, warnings)
+    return Outcome(records.content_id, rows, metrics, tuple(warnings))

@@ -172,13 +172,10 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
 
 def _copy_limit(run: Run) -> float:
     """The policy's limit on copying: a generator that can choose how closely it fits aims below it."""
-    try:
-        from synth_pipeline.evaluation.gates import load_policy
-    except ImportError:
-        return COPY_LIMIT
+    from synth_pipeline.evaluation.gates import load_policy
 
-    policy = load_policy(run.spec.validation.policy)
-    return next((float(gate.limit) for gate in policy.gates if gate.measure == "copy_excess"), COPY_LIMIT)
+    gate = load_policy(run.spec.validation.policy, run.base).gates.get("copy_excess")
+    return COPY_LIMIT if gate is None or gate.max is None else gate.max
 
 
 def _versions(cls: type) -> dict[str, str]:

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from synth_pipeline.errors import SpecError
+from synth_pipeline.modalities.tabular.models.sdv import Sdv
 from synth_pipeline.progress import Tick, listening
+from synth_pipeline.protocols.generator import Capabilities
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.records import Records
 from synth_pipeline.records.schema import Column, Meaning, Role, columns
@@ -22,7 +24,6 @@ from synth_pipeline.stages.generate import DIGITAL_SOURCE_TYPE, draw, generate
 from synth_pipeline.stages.run import Result
 from synth_pipeline.stages.train import train
 from synth_pipeline_tests.stages import made
-from synth_pipeline_tests.stages.dice import DiceConfig
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def test_as_many_rows_as_train_by_default(trained: tuple[Home, Result, Result]) 
         "rejected": 0,
         "violations": {},
         "shards": 1,
+        "empty": [],
     }
 
 
@@ -115,6 +117,16 @@ def test_progress_is_told(trained: tuple[Home, Result, Result]) -> None:
     ]
 
 
+def test_a_column_that_nothing_makes_stays_empty_and_is_told(home: Home) -> None:
+    rows = made.table(100)
+    cols = [*columns(rows.schema), Column("note", pa.string(), Meaning.TEXT, nullable=False)]
+    protected = made.protected(home, rows.append_column("note", rows["kind"]), cols)
+    run = made.run(home)
+    result = generate(run, train(run, protected), protected)
+    assert made.rows_of(result)["note"].null_count == 100
+    assert "note" in result.warnings[0]
+
+
 # --- conditions and balance ------------------------------------------------------------------------------------------
 
 
@@ -164,9 +176,11 @@ def test_wrong_conditions_are_found_before_drawing(
 
 
 def test_a_generator_without_conditions_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, model, protected = dice(home, monkeypatch, generation={"conditions": {"a": 1}})
+    monkeypatch.setattr(Sdv, "capabilities", Capabilities())
+    protected = made.protected(home)
+    run = made.run(home, generation={"conditions": {"kind": "red"}})
     with pytest.raises(SpecError, match="cannot draw under conditions"):
-        generate(run, model, protected)
+        generate(run, train(run, protected), protected)
 
 
 # --- constraints that the generator does not keep --------------------------------------------------------------------
@@ -236,27 +250,24 @@ def test_audit_rows(trained: tuple[Home, Result, Result]) -> None:
 # --- several processes -----------------------------------------------------------------------------------------------
 
 
-def dice(home: Home, monkeypatch: pytest.MonkeyPatch, **sections: Any) -> tuple[Any, Result, Result]:
-    """A model that may be drawn from in parallel."""
-    rows = pa.table({"a": [1, 2], "b": [3.0, 4.0], "name": ["x", "y"], "person": ["p", "p"]})
+def test_same_content_with_one_and_two_workers(home: Home) -> None:
+    """Surrogates that repeat (persons) and that do not (names), beside what trees draw."""
+    rows = made.table()
+    rows = rows.append_column("name", rows["kind"]).append_column("person", rows["kind"])
     person = made.surrogate("person", unique=False, multiplicity=[[2, 5], [3, 5]]).having(
         roles=frozenset({Role.ENTITY})
     )
-    cols = [Column("a", pa.int64(), Meaning.NUMBER), Column("b", pa.float64(), Meaning.NUMBER), made.surrogate("name")]
-    protected = made.protected(home, rows, [*cols, person])
-    run = made.run(home, **sections)
-    spec = run.spec.model_copy(update={"generator": DiceConfig()})
-    object.__setattr__(run, "spec", spec)
-    return run, train(run, protected), protected
-
-
-def test_same_content_with_one_and_two_workers(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    cols = [*columns(made.table(1).schema), made.surrogate("name"), person]
+    protected = made.protected(home, rows, cols)
     generation = {"rows": 330_000, "shard_rows": 60_000}
-    run, model, protected = dice(home, monkeypatch, generation=generation, engine={"workers": 1})
+    run = made.run(home, generator={"type": "trees"}, generation=generation, engine={"workers": 1})
+    model = train(run, protected)
     alone = generate(run, model, protected)
-    together = made.run(home, generation=generation, engine={"workers": 2})
+    together = made.run(home, generator={"type": "trees"}, generation=generation, engine={"workers": 2})
     object.__setattr__(together, "force", True)
     both = generate(together, model, protected)
     assert (both.reused, both.content_id) == (False, alone.content_id)
-    names = made.rows_of(both)["name"]
-    assert pc.count_distinct(names).as_py() == len(names) == 330_000
+    drawn = made.rows_of(both)
+    assert pc.count_distinct(drawn["name"]).as_py() == drawn.num_rows == 330_000
+    sizes = drawn["person"].value_counts().field("counts").to_pylist()
+    assert sorted(set(sizes) - {1}) == [2, 3]
