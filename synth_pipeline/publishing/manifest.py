@@ -176,10 +176,10 @@ class Manifest(_Section):
             raise StorageError("the manifest is not of a form known here", where=where, fix="upgrade") from error
 
 
-def content_root(arrow_forms: Mapping[str, str], payloads: Iterable[tuple[str, str, int, str]]) -> str:
-    """Over each table's public schema and each part's (table, split, rows, payload hash)."""
+def content_root(forms: Mapping[str, str], payloads: Iterable[tuple[str, str, int, str]]) -> str:
+    """Over each table's columns (canonical text, less descriptions) and each part's (table, split, rows, payload hash)."""
     root = hashlib.sha256()
-    for name, form in arrow_forms.items():
+    for name, form in forms.items():
         root.update(f"{name}\x1f{form}\n".encode())
     for part in payloads:
         root.update("\x1f".join(map(str, part)).encode() + b"\n")

@@ -18,12 +18,12 @@ from synth_pipeline.publishing.card import card
 from synth_pipeline.publishing.croissant import croissant
 from synth_pipeline.publishing.formats import field_notes, file_metadata, public_schema, write_csv, write_parquet
 from synth_pipeline.publishing.manifest import Csv, FileNote, Manifest, TableNote, content_root
-from synth_pipeline.publishing.store import CLAIM, MANIFEST, Store
+from synth_pipeline.publishing.store import MANIFEST, Store
 from synth_pipeline.publishing.versions import Line, snap
 from synth_pipeline.records.files import sha256
+from synth_pipeline.records.identity import canonical
 from synth_pipeline.records.reader import scan
 from synth_pipeline.records.records import Part, Records
-from synth_pipeline.records.schema import digest_form
 from synth_pipeline.spec.publication import Export
 
 
@@ -44,7 +44,8 @@ class Contents:
             for name, shape in shapes.items()
         )
         payloads = [(part.table, part.split, part.rows, part.sha256) for part in records.parts]
-        return cls(records, shapes, notes, content_root({n: digest_form(s) for n, s in shapes.items()}, payloads))
+        forms = {note.name: canonical([f.model_dump(exclude={"description"}) for f in note.fields]) for note in notes}
+        return cls(records, shapes, notes, content_root(forms, payloads))
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,3 @@ def _rows(records: Records, part: Part) -> Iterator[pa.RecordBatch]:
             fix="run again with --force",
         )
     return scan(ds.dataset(str(path), schema=records.schema(part.table), format="parquet"))
-
-
-__all__ = ["CLAIM", "Contents", "Documents", "Publication", "publish", "whole"]

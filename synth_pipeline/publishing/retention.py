@@ -91,6 +91,9 @@ def forget(home: Home, gone: Forgotten, store: Store | None = None) -> None:
         for pointer in folder.parent.glob("current*.json"):
             if _named(home, pointer) == folder:
                 pointer.unlink(missing_ok=True)
+    for dataset in {folder.parent.parent for folder in gone.folders}:
+        if not any(True for stage in MANIFESTS for _ in nouns(home, dataset.name, stage)):
+            shutil.rmtree(dataset, ignore_errors=True)  # contracts, tokens, interrupted work
     for folder in gone.definitions:
         shutil.rmtree(folder, ignore_errors=True)
     if store is not None:

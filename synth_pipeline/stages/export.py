@@ -35,7 +35,7 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
     plan = plan_id(
         "export",
         VERSION,
-        {**run.spec.slice("export"), "descriptions": _descriptions(run), "policy": plain_policy(card)},
+        {**run.spec.slice("export"), "descriptions": _descriptions(run), "policy": _policy(card)},
         {
             "scorecard": scorecard.content_id,
             "synthetic": synthetic.content_id,
@@ -67,13 +67,13 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
     return replace(result, reused=True) if done and done[0].reused else result
 
 
-def plain_policy(card: Scorecard) -> list[str]:
+def _policy(card: Scorecard) -> list[str]:
     return [str(card.policy.get("name", "")), str(card.policy.get("version", ""))]
 
 
 def _judged(scorecard: Result, synthetic: Result, model: Result, protected: Result) -> Scorecard:
     """The scorecard, if it judged these very contents and lets them out."""
-    from synth_pipeline.evaluation.gates import judge
+    from synth_pipeline.evaluation.gates import blockers, judge, verdict
 
     path = scorecard.folder / NOUNS["validate"][1]
     try:
@@ -86,38 +86,17 @@ def _judged(scorecard: Result, synthetic: Result, model: Result, protected: Resu
         if card.judged.get(noun) != result.content_id
     ]
     # judged anew from the scores: what the file says of its own verdict is not taken on trust
-    gates, verdict = judge(card.scores, card.policy, card.attempts)
-    reasons += [
-        _reason(gate.name, gate.value, gate.low, gate.high, gate.threshold, gate.verdict, gate.reason)
-        for gate in gates
-        if gate.verdict != "pass"
-    ]
-    reasons += [
-        f"check {check.get('name')} failed"
-        for check in card.checks
-        if check.get("blocking", True) and not check.get("passed")
-    ]
-    if not reasons and verdict != "pass":
-        reasons = [f"verdict: {verdict}"]
-    if reasons:
+    gates = judge(card.scores, card.policy, card.attempts)
+    reasons += blockers(gates, card.checks)
+    outcome = verdict(gates, card.checks)
+    if reasons or outcome != "pass":
         raise GateFailed(
-            "not published: " + "; ".join(reasons),
+            "not published: " + ("; ".join(reasons) or f"the verdict is {outcome}"),
             where=str(path),
             kept="the scorecard and its report; every earlier release",
-            fix="see the report beside the scorecard",
+            fix="see report.html beside the scorecard",
         )
-    return replace(card, gates=tuple(gates), verdict=verdict)
-
-
-def _reason(name: str, value: Any, low: Any, high: Any, threshold: float, verdict: str, reason: str) -> str:
-    between = f" [{_short(low)}, {_short(high)}]" if low is not None or high is not None else ""
-    return f"{name} = {_short(value)}{between}, limit {_short(threshold)}: {verdict}" + (
-        f" ({reason})" if reason else ""
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "none"
+    return replace(card, gates=gates, verdict=outcome)
 
 
 def _publish(
@@ -135,9 +114,7 @@ def _publish(
         modality=run.spec.modality,
         licence=run.spec.export.licence,
         content_root=contents.root,
-        identity=digest(
-            [contents.root, card.verdict, plain_policy(card), run.spec.slice("export"), _descriptions(run)]
-        ),
+        identity=digest([contents.root, card.verdict, _policy(card), run.spec.slice("export"), _descriptions(run)]),
         tables=contents.tables,
         source=provenance.source(origin, run.spec),
         privacy=provenance.privacy(origin, guarded),
