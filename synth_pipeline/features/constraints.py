@@ -142,7 +142,7 @@ def comparable(left: Any, right: Any) -> tuple[Any, Any]:
 def combinations(
     names: Iterable[str], table: pa.Table | pa.RecordBatch, reference: pa.Table | pa.RecordBatch
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One integer per row of either table; equal integers, equal combinations (NULL is a value)."""
+    """One integer per row of each table; equal integers, equal combinations (NULL is a value)."""
     rows = table.num_rows
     keys = np.zeros(rows + reference.num_rows, np.int64)
     for name in names:
@@ -157,7 +157,7 @@ def combinations(
         index = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         # dense again after each column, so that the product never overflows
         _, keys = np.unique(keys * (len(codes.dictionary) + 1) + index, return_inverse=True)
-    return keys[:rows], np.unique(keys[rows:])
+    return keys[:rows], keys[rows:]
 
 
 def _check_types(constraint: Constraint, schema: pa.Schema) -> None:

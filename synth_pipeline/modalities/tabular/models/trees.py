@@ -19,6 +19,7 @@ from synth_pipeline.modalities.tabular.models import trees_copying as copying
 from synth_pipeline.modalities.tabular.models.trees_drawing import Drawer
 from synth_pipeline.modalities.tabular.models.trees_growing import Forest, Tree, grow, ordering, variable
 from synth_pipeline.modalities.tabular.models.trees_plan import Plan
+from synth_pipeline.modalities.tabular.models.trees_requests import Writer
 from synth_pipeline.progress import Report
 from synth_pipeline.protocols.generator import Capabilities, SampleRequest
 from synth_pipeline.records.records import DEFAULT_TABLE, Batch, Records
@@ -66,23 +67,25 @@ class Trees:
             raise TrainingError("there are no training rows")
         table = table.select([column.name for column in chosen]).cast(schema_of(chosen))
         check(self.constraints, table.schema)
-        self.plan = Plan.fit(self.constraints, table, seeds.child("plan"))
+        self.plan = Plan.fit(self.constraints, table)
         inner = self.plan.forward(table)
         leaf = self.config.min_leaf or self._own_leaf(inner, seeds.child("copying"), report)
         self.encoder, self.forest = self._learn(inner, leaf, seeds.child("growing"))
         self._drawer = Drawer(self.forest)
         self._facts |= {"rows": records.rows(), "rows_used": table.num_rows, "min_leaf": leaf}
+        Writer(
+            self.plan, self.encoder, self._drawer, SampleRequest(0), table.num_rows
+        )  # what cannot be kept says so now
 
     def sample(self, request: SampleRequest, seeds: Seeds) -> Iterator[Batch]:
         if request.conditions is not None:
             raise SpecError("trees take fixed values and weights, not rows, as conditions")
         rng = seeds.generator()
-        wish = self.plan.wish(request, self.encoder)
+        writer = Writer(self.plan, self.encoder, self._drawer, request, self._facts["rows"])
         for low in range(0, request.rows, _CHUNK):
             rows = min(_CHUNK, request.rows - low)
-            numbers = request.start + low + np.arange(rows, dtype=np.int64)
-            table = self.plan.rows(wish, numbers, self._drawer, self.encoder, rng)
-            for batch in table.combine_chunks().to_batches():
+            row_numbers = request.start + low + np.arange(rows, dtype=np.int64)
+            for batch in writer.rows(row_numbers, rng).combine_chunks().to_batches():
                 yield self.table_name, batch
 
     def save(self, folder: Path) -> None:
