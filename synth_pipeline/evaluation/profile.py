@@ -42,7 +42,7 @@ def profile(
     records = rows if isinstance(rows, Records) else Records.of(rows)
     cols = columns(records.schema())
     total, missing = _count(records, split, cols)
-    table = draw(records, split, ROWS, seeds)
+    table = _plain(draw(records, split, ROWS, seeds))
     fields = [
         _field(column, table.column(column.name), total, missing[column.name], internal) for column in cols[:most]
     ]
@@ -70,7 +70,7 @@ def compare(
         split: of the real records.
     """
     left, right = (
-        draw(side if isinstance(side, Records) else Records.of(side), part, ROWS, seeds.child(name))
+        _plain(draw(side if isinstance(side, Records) else Records.of(side), part, ROWS, seeds.child(name)))
         for side, part, name in ((real, split, "real"), (synthetic, None, "synthetic"))
     )
     n = min(left.num_rows, right.num_rows)
@@ -120,8 +120,9 @@ def _statistics(x: np.ndarray, internal: bool) -> dict[str, Any]:
     x = x[np.isfinite(x)]
     if not len(x):
         return {"n": 0, "outliers": 0}
-    low, q1, median, q3, high = np.quantile(x, (0 if internal else 0.01, 0.25, 0.5, 0.75, 1 if internal else 0.99))
-    with np.errstate(all="ignore"):
+    ends = (0 if internal else 0.01, 0.25, 0.5, 0.75, 1 if internal else 0.99)
+    with np.errstate(all="ignore"):  # differences of the largest floats overflow
+        low, q1, median, q3, high = np.quantile(x, ends)
         mean, std = float(np.mean(x)), float(np.std(x))
         skewness = float(np.mean(((x - mean) / std) ** 3)) if std > 0 else 0.0
     reach = 1.5 * (q3 - q1)
@@ -165,7 +166,7 @@ def _duplicates(table: pa.Table, cols: list[Column]) -> int:
         codes = table.column(name).combine_chunks()
         if not _hashable(codes.type):
             continue
-        encoded = codes if pa.types.is_dictionary(codes.type) else codes.dictionary_encode(null_encoding="encode")
+        encoded = codes.dictionary_encode(null_encoding="encode")
         indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         combined = combined * np.uint64(0x9E3779B97F4A7C15) + hash_array(indices)
     return int(table.num_rows - len(np.unique(combined)))
@@ -291,17 +292,21 @@ def _detect(real: pa.Table, synthetic: pa.Table, cols: list[Column], seeds: Seed
 
 
 def _auc(classifier: ClassifierMixin, design: np.ndarray, n: int, seeds: Seeds) -> dict[str, float]:
-    """Out-of-fold AUC, equal rows always in one fold; Hanley and McNeil's interval."""
+    """Out-of-fold AUC with Hanley and McNeil's interval.
+
+    Equal rows stay in one fold, unless most rows are equal: then there is nothing to memorise, and too few groups.
+    """
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     labels = np.repeat((0, 1), n)
-    _, groups = np.unique(design, axis=0, return_inverse=True)
+    kinds, groups = np.unique(design, axis=0, return_inverse=True)
+    groups = groups.ravel() if len(kinds) > n else np.arange(2 * n)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seeds.integer())
     model = make_pipeline(StandardScaler(), classifier)
-    scores = cross_val_predict(model, design, labels, groups=groups.ravel(), cv=folds, method="decision_function")
+    scores = cross_val_predict(model, design, labels, groups=groups, cv=folds, method="decision_function")
     auc = float(roc_auc_score(labels, scores))
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     error = np.sqrt(max(0.0, auc * (1 - auc) + (n - 1) * (q1 + q2 - 2 * auc**2)) / n**2)
@@ -326,6 +331,15 @@ def _design(real: pa.Table, synthetic: pa.Table, cols: list[Column]) -> np.ndarr
             parts += [(texts == name).astype(float) for name in names[np.argsort(-counts, kind="stable")][:12]]
     design = np.column_stack(parts) if parts else np.zeros((real.num_rows + synthetic.num_rows, 1))
     return np.clip(design, -1e150, 1e150)  # squares of what is larger would not be finite
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Dictionary-encoded columns as their values; notes kept."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            kind = field.type.value_type
+            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+    return table
 
 
 def _some(table: pa.Table, n: int, seeds: Seeds) -> pa.Table:

@@ -13,7 +13,8 @@ def suppressed(details: Mapping[str, Any]) -> dict[str, Any]:
     k = max(K, int((details.get("sizes") or {}).get("K", K)))
     safe = dict(details)
     if "columns" in safe:
-        safe["columns"] = [_column(column, k) for column in safe["columns"]]
+        train = int((details.get("sizes") or {}).get("train", 0))
+        safe["columns"] = [_gaps(_column(column, k), k, train) for column in safe["columns"]]
     if density := (safe.get("pca") or {}).get("real_density"):
         counts = [_counts(row, k) for row in density["counts"]]
         safe["pca"] = {**safe["pca"], "real_density": {**density, "counts": counts}}
@@ -44,6 +45,14 @@ def _column(column: Mapping[str, Any], k: int) -> dict[str, Any]:
         "real": [count for _, count, _ in kept],
         "synthetic": [drawn for _, _, drawn in kept],
     }
+
+
+def _gaps(column: dict[str, Any], k: int, rows: int) -> dict[str, Any]:
+    """A share of missing values that fewer than k rows make is none."""
+    missing = column.get("missing")
+    if not missing or not missing.get("real") or missing["real"] * rows >= k:
+        return column
+    return {**column, "missing": {**missing, "real": 0.0}}
 
 
 def _counts(counts: Sequence[int], k: int) -> list[int]:

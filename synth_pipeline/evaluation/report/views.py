@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from synth_pipeline.evaluation.report import charts, words
 from synth_pipeline.evaluation.report.charts import number, percent
 from synth_pipeline.evaluation.report.svg import short as cut
@@ -45,6 +47,12 @@ class Table:
 def short(text: Any, most: int = 80) -> str:
     """Any name as one line."""
     return cut(text, most)
+
+
+def sentence(text: str) -> str:
+    """A note as a sentence of its own."""
+    text = text.strip()
+    return text and text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
 def banner(scorecard: Scorecard) -> dict[str, Any]:
@@ -110,9 +118,9 @@ def _card(scorecard: Scorecard, name: str, gate: Any = None) -> dict[str, Any]:
         "low": low,
         "high": high,
         "n": score.n,
-        "note": score.note,
+        "note": sentence(short(score.note, 300)),
         "error": score.error or ("" if value is not None else (gate.reason if gate else "") or "there is no value"),
-        "reason": gate.reason.rstrip(".") if gate and value is not None else "",
+        "reason": sentence(short(gate.reason, 300)) if gate and value is not None else "",
         "gauge": charts.gauge(
             value,
             low,
@@ -171,7 +179,8 @@ def columns(scorecard: Scorecard, details: Mapping[str, Any], most: int) -> dict
     notes = list(details.get("columns") or ())
     if not notes:
         return None
-    drawn = [{**note, "chart": _overlay(note), "reference": note.get("reference")} for note in notes[:most]]
+    absent = {"meaning": "", "shape_error": None, "reference": None, "missing": None}
+    drawn = [{**absent, **note, "chart": _overlay(note)} for note in notes[:most]]
     rest, shown = notes[most:], notes[most : most + 20 * most]
     told = _average(scorecard, "shape_error") + (f" The {most} worst of {len(notes):,} are drawn." if rest else "")
     listed = Table(
@@ -285,8 +294,7 @@ def measures(scorecard: Scorecard) -> Table | None:
         limit = f"{'≥' if about.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
         rows.append(
             (
-                name,
-                about.title,
+                Markup("{}<small>{}</small>").format(about.title, name),
                 about.show(score.value) if not score.error else "–",
                 f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
                 about.show(score.reference),
@@ -296,8 +304,8 @@ def measures(scorecard: Scorecard) -> Table | None:
                 short(score.error or score.note, 300),
             )
         )
-    head = ("Name", "Measure", "Value", "95 % interval", "Reference", "n", "Limit", "Verdict", "Note")
-    return _table("Measures", head, ("", "", "n", "n", "n", "n", "n", "w", "t"), rows)
+    head = ("Measure", "Value", "95\u00a0% interval", "Reference", "n", "Limit", "Verdict", "Note")
+    return _table("Measures", head, ("t", "n", "n", "n", "n", "n", "w", "t"), rows)
 
 
 def _table(caption: str, head: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table | None:
@@ -345,7 +353,7 @@ def warnings(scorecard: Scorecard, details: Mapping[str, Any]) -> list[str]:
         f"{words.of(name).title} could not be measured ({short(error, 200)})."
         for name, error in (details.get("errors") or {}).items()
     ]
-    return [short(text, 600) for text in scorecard.warnings[:100]] + crashed
+    return [sentence(short(text, 600)) for text in scorecard.warnings[:100]] + crashed
 
 
 _ACTIONS = {
@@ -431,7 +439,7 @@ def load(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "synth_pipeline",
-            f'import synth_pipeline\n\nrows = synth_pipeline.load("{name}", version="{version}"{partition})\n'
+            f'import synth_pipeline\n\nrows = synth_pipeline.load(\n    "{name}", version="{version}"{partition}\n)\n'
             "frame = rows.to_pandas()  # hashes are verified",
         ),
         ("Hugging Face datasets", 'from datasets import load_dataset\n\nrows = load_dataset(".", split="train")'),

@@ -82,13 +82,15 @@ def details(names: tuple[str, ...] = (), levels: tuple[str, ...] = (), wide: int
     counts, xs, ys = np.histogram2d(*draw.normal(0, 1, (2, 9000)), bins=28, range=[[-3.5, 3.5]] * 2)
     bins = np.histogram(draw.gamma(2, 0.4, 4000), np.linspace(0, 4, 31))[0]
     return {
-        "sizes": {"train": 16_281, "holdout": 16_280, "synthetic": 16_281, "released": 16_281, "columns": len(columns), "K": 10},
+        "sizes": {"train": 16_281, "holdout": 16_280, "released": 16_281, "columns": len(columns), "K": 10},
         "columns": columns,
         "associations": {"columns": shown, "real": real.tolist(), "synthetic": drawn.tolist()},
         "pairs": [{"a": shown[0], "b": shown[1], "trend_error": 0.21, "reference": 0.05}],
         "pca": {
             "synthetic": points.tolist(),
-            "real_density": {"x_edges": xs.tolist(), "y_edges": ys.tolist(), "counts": np.where(counts < 10, 0, counts).tolist()},
+            "real_density": {
+                "x_edges": xs.tolist(), "y_edges": ys.tolist(), "counts": np.where(counts < 10, 0, counts).tolist()
+            },
             "explained": [0.22, 0.13],
         },
         "utility": {
@@ -173,14 +175,15 @@ def _histogram(name: str, draw: np.random.Generator) -> dict[str, Any]:
     return {
         "name": name, "meaning": "number", "shape_error": 0.021, "reference": 0.012, "wasserstein": 0.03,
         "missing": {"real": 0.01, "synthetic": 0.012}, "kind": "histogram", "edges": edges.tolist(),
-        "real": np.where(real < 10, 0, real).tolist(), "synthetic": drawn.tolist(), "rows": {"real": 16_000, "synthetic": 16_000},
+        "real": np.where(real < 10, 0, real).tolist(), "synthetic": drawn.tolist(),
     }  # fmt: skip
 
 
 def _levels(name: str, levels: tuple[str, ...], draw: np.random.Generator) -> dict[str, Any]:
     real = np.sort(draw.integers(20, 6000, len(levels)))[::-1]
     return {
-        "name": name, "meaning": "category", "shape_error": 0.011, "reference": None, "missing": {"real": 0, "synthetic": 0},
+        "name": name, "meaning": "category", "shape_error": 0.011, "reference": None,
+        "missing": {"real": 0, "synthetic": 0},
         "kind": "levels", "levels": list(levels), "real": real.tolist(),
-        "synthetic": (real * draw.uniform(0.9, 1.1, len(levels))).astype(int).tolist(), "rows": {"real": 16_000, "synthetic": 16_000},
+        "synthetic": (real * draw.uniform(0.9, 1.1, len(levels))).astype(int).tolist(),
     }  # fmt: skip
