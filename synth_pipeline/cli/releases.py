@@ -67,7 +67,7 @@ def compare(first: Name, second: Name, store: StoreAt = None, partition: Partiti
         "releases": [
             f"{side.dataset}{f'[{side.partition}]' if side.partition else ''}@{side.version}" for side in sides
         ],
-        "same_content": sides[0].content_root == sides[1].content_root,
+        "same_content": sides[0].content_id == sides[1].content_id,
         "rows": [side.rows for side in sides],
         "generators": [side.training.generator for side in sides],
         "columns": {"added": sorted(columns[1] - columns[0]), "removed": sorted(columns[0] - columns[1])},

@@ -37,7 +37,7 @@ def lineage(home: Home, line: Line, manifest: Manifest) -> list[Step]:
     """From the release back to the source; through other datasets' releases, where the source is one of this store."""
     told = _told(manifest)
     here = line.store.location(line.folder(manifest.version))
-    steps = [Step("release", manifest.content_root, f"{line.label} {manifest.version}", here, told["release"])]
+    steps = [Step("release", manifest.content_id, f"{line.label} {manifest.version}", here, told["release"])]
     for noun, stage in _STAGES:
         content_id = manifest.upstream.get(noun, "")
         found = find_noun(home, manifest.dataset, stage, content_id)
@@ -68,17 +68,11 @@ def _told(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def _upstream(home: Home, line: Line, manifest: Manifest) -> list[Step]:
-    """The lineage of the release that was the source, found by its content."""
-    if manifest.source.kind != "dataset":
+    """The lineage of the release that was the source, if it lies in this store."""
+    source = manifest.source
+    name = source.uri.rstrip("/").rsplit("/", 1)[-1]
+    if source.kind != "dataset" or name == manifest.dataset or name not in datasets(line.store):
         return []
-    for name in datasets(line.store):
-        if name == manifest.dataset:
-            continue
-        other = Line(line.store, name)
-        for version in reversed(other.committed()):
-            found = other.manifest(version)
-            if manifest.source.content_id in (found.content_root, found.identity) or (
-                name in manifest.source.uri and version in manifest.source.uri
-            ):
-                return lineage(home, other, found)
-    return []
+    other = Line(line.store, name)
+    version = source.version or other.newest() or ""
+    return lineage(home, other, other.manifest(version)) if other.is_committed(version) else []

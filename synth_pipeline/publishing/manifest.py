@@ -62,6 +62,7 @@ class Source(_Section):
     uri: str = Field("", description="Less passwords and the folders of a local path.")
     root: str = ""
     content_id: str = ""
+    version: str = Field("", description="Of the release that was the source, if one was.")
     rows: dict[str, int] = Field(default_factory=dict)
     licence: str = ""
     citation: str = ""
@@ -135,7 +136,7 @@ class Manifest(_Section):
     modality: str = "tabular"
     licence: str = ""
     digital_source_type: str = DIGITAL_SOURCE_TYPE
-    content_root: str = Field(description="Merkle root of meaning and payloads: equal for equal rows in any version.")
+    content_id: str = Field(description="Merkle root of meaning and payloads: equal for equal rows in any version.")
     identity: str = Field(description="Content, verdict and card inputs: what makes publishing again pointless.")
     tables: tuple[TableNote, ...]
     source: Source = Source()
@@ -176,8 +177,8 @@ class Manifest(_Section):
             raise StorageError("the manifest is not of a form known here", where=where, fix="upgrade") from error
 
 
-def content_root(forms: Mapping[str, str], payloads: Iterable[tuple[str, str, int, str]]) -> str:
-    """Over each table's columns (canonical text, less descriptions) and each part's (table, split, rows, payload hash)."""
+def merkle_root(forms: Mapping[str, str], payloads: Iterable[tuple[str, str, int, str]]) -> str:
+    """Over each table's columns (less descriptions) and each part's (table, split, rows, payload hash)."""
     root = hashlib.sha256()
     for name, form in forms.items():
         root.update(f"{name}\x1f{form}\n".encode())

@@ -30,6 +30,7 @@ def source(ingested: Mapping[str, Any], spec: DatasetSpec) -> Source:
         uri=public_uri(str(note.get("uri", ""))),
         root=str(ingested.get("root", "")),
         content_id=str(note.get("content_id", "")),
+        version=str(note.get("version", "")),
         rows={str(key): int(value) for key, value in (ingested.get("rows") or {}).items()},
         licence=spec.export.source_licence,
         citation=spec.export.citation,

@@ -17,7 +17,7 @@ from synth_pipeline.progress import tick
 from synth_pipeline.publishing.card import card
 from synth_pipeline.publishing.croissant import croissant
 from synth_pipeline.publishing.formats import field_notes, file_metadata, public_schema, write_csv, write_parquet
-from synth_pipeline.publishing.manifest import Csv, FileNote, Manifest, TableNote, content_root
+from synth_pipeline.publishing.manifest import Csv, FileNote, Manifest, TableNote, merkle_root
 from synth_pipeline.publishing.store import MANIFEST, Store
 from synth_pipeline.publishing.versions import Line, snap
 from synth_pipeline.records.files import sha256
@@ -45,7 +45,7 @@ class Contents:
         )
         payloads = [(part.table, part.split, part.rows, part.sha256) for part in records.parts]
         forms = {note.name: canonical([f.model_dump(exclude={"description"}) for f in note.fields]) for note in notes}
-        return cls(records, shapes, notes, content_root(forms, payloads))
+        return cls(records, shapes, notes, merkle_root(forms, payloads))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _announced(line: Line, manifest: Manifest, *, reused: bool) -> Publication:
 def _refuse_retracted(line: Line, draft: Manifest) -> None:
     for version in line.committed():
         note = line.tombstone(version)
-        if note is not None and line.manifest(version).content_root == draft.content_root:
+        if note is not None and line.manifest(version).content_id == draft.content_id:
             raise GateFailed(
                 f"this very content was published as {version} and then retracted: {note.get('reason', '')}",
                 where=line.label,

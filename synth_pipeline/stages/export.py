@@ -50,7 +50,7 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
         done.append(published)
         note = {
             "version": published.manifest.version,
-            "content_root": published.manifest.content_root,
+            "content_id": published.manifest.content_id,
             "store": run.store,
             "partition": run.partition,
             "path": published.location,
@@ -113,7 +113,7 @@ def _publish(
         description=run.spec.description,
         modality=run.spec.modality,
         licence=run.spec.export.licence,
-        content_root=contents.root,
+        content_id=contents.root,
         identity=digest([contents.root, card.verdict, _policy(card), run.spec.slice("export"), _descriptions(run)]),
         tables=contents.tables,
         source=provenance.source(origin, run.spec),
@@ -173,7 +173,7 @@ def _still_there(run: Run, folder: Path) -> bool:
         known = line.manifest(note["version"])
     except (OSError, ValueError, KeyError, StorageError):
         return False
-    return known.content_root == note["content_root"] and whole(line, known)
+    return known.content_id == note["content_id"] and whole(line, known)
 
 
 def _outcome(note: Mapping[str, Any]) -> Outcome:
@@ -185,4 +185,4 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
     }
     if note["snapshot"]:
         metrics["snapshot"] = note["snapshot"]
-    return Outcome(note["content_root"], note["rows"], metrics)
+    return Outcome(note["content_id"], note["rows"], metrics)

@@ -95,6 +95,15 @@ def test_lineage_without_a_home(two: Path, home: Home) -> None:
     assert "file visits.csv" in run("lineage", "visits@v0001")
 
 
+def test_lineage_goes_on_through_the_release_that_was_the_source(two: Path) -> None:
+    source = Source(kind="dataset", uri="visits", version="v0001", content_id="x")
+    published(open_store(), synthetic(two / "derived", n=20, seed=9), "derived", source=source)
+    steps = said("lineage", "derived")["lineage"]["derived"]
+    assert [step["note"] for step in steps if step["noun"] in ("release", "source")] == [
+        "derived v0001", "dataset visits", "visits v0001", "file visits.csv",
+    ]  # fmt: skip
+
+
 def test_retract(two: Path) -> None:
     with pytest.raises(SpecError, match="name the version"):
         run("retract", "visits", "--reason", "x")

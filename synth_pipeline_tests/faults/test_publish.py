@@ -129,7 +129,7 @@ def test_publishers_at_once_get_a_number_each(tmp_path: Path) -> None:
     line = Line(open_store(tmp_path / "releases"), "visits")
     assert line.committed() == line.numbered() == [f"v{n:04d}" for n in range(1, 7)]
     assert all(verify(line, version).sound for version in line.committed())
-    assert len({line.manifest(version).content_root for version in line.committed()}) == 6
+    assert len({line.manifest(version).content_id for version in line.committed()}) == 6
     assert line.latest() == "v0006"
     assert verify_pointers(line) == []
 

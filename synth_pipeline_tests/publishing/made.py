@@ -71,7 +71,7 @@ def draft(contents: Contents, name: str = "visits", partition: str | None = None
         **{
             "dataset": name,
             "partition": partition,
-            "content_root": contents.root,
+            "content_id": contents.root,
             "identity": digest([contents.root, more]),
             "tables": contents.tables,
             "training": Training(generator="trees", version="1", rows=200),

@@ -86,7 +86,7 @@ def test_the_same_content_is_not_published_twice(tmp_path: Path, where: str) -> 
     assert (other.manifest.version, other.manifest.supersedes) == ("v0002", "v0001")
     changed = published(store, synthetic(tmp_path / "u", seed=1), description="Another card")
     assert changed.manifest.version == "v0003"
-    assert changed.manifest.content_root == other.manifest.content_root
+    assert changed.manifest.content_id == other.manifest.content_id
 
 
 def test_a_tidied_up_version_is_published_anew(tmp_path: Path) -> None:

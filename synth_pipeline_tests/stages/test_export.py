@@ -128,7 +128,7 @@ def test_a_release_tells_its_whole_way_and_nothing_private(made: Nouns, tmp_path
     release = load("visits", store=made.run.store)
     manifest = release.members[0][1]
     assert (done.metrics["version"], done.rows, done.reused) == ("v0001", 60, False)
-    assert done.content_id == manifest.content_root
+    assert done.content_id == manifest.content_id
     assert Path(done.metrics["report"]).is_file()
     assert (manifest.source.uri, manifest.source.root) == ("visits.csv", made.root)
     assert manifest.privacy.actions["notes"] == {"type": "drop"}
