@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,7 +85,6 @@ def _run(
         spec = component.spec
     else:
         raise unknown(source, taken)
-    _tell(f"{spec.name}{f' {partition}' if partition else ''}")
     with lines() as shown, listening(shown):
         went = execute(spec, component.base, partition=partition, store=_place(store), force=force)
     note = _note(spec.name, went)
@@ -155,7 +154,8 @@ def _show(note: dict[str, Any], went: Went) -> None:
     for stage, shown in went.stages.items():
         if warnings := shown.get("warnings"):
             for line in str(warnings).splitlines():
-                console.print(f"{stage}: {line.removeprefix('* ')}", style="yellow", markup=False)
+                text = re.sub(r"\\(.)", r"\1", line.removeprefix("* "))  # it was escaped for Markdown
+                console.print(f"{stage}: {text}", style="yellow", markup=False)
     if went.failed:
         if went.failed.exit_code == 3:
             console.print("not published", style="bold red")
@@ -185,7 +185,3 @@ def _reasons(note: dict[str, Any], went: Went) -> list[str]:
 
 def _short(value: Any) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201

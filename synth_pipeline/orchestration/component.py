@@ -76,7 +76,7 @@ class SyntheticDataset(dg.Component):
 def dataset_definitions(spec: DatasetSpec, base: Path) -> dg.Definitions:
     """All of one dataset; resources and executor belong to the code location."""
     partitions = partitions_of(spec)
-    job = job_of(spec, keys(spec), partitions)
+    job = job_of(spec, keys(spec))
     schedule = schedule_of(spec, job, partitions)
     source = source_asset(spec)
     return dg.Definitions(

@@ -25,16 +25,13 @@ def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition | None:
     return None
 
 
-def job_of(
-    spec: DatasetSpec, keys: list[dg.AssetKey], partitions: dg.PartitionsDefinition | None
-) -> Any:  # Dagster does not export the class
+def job_of(spec: DatasetSpec, keys: list[dg.AssetKey]) -> Any:  # Dagster does not export the class
     """All six assets with their checks."""
     return dg.define_asset_job(
         f"{spec.name}_job",
         selection=dg.AssetSelection.assets(*keys),
         description=f"From the source to a release of {spec.name}. The run tag synth/force=true recomputes.",
         tags={"synth/dataset": spec.name},
-        partitions_def=partitions,
     )
 
 
