@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def _protect(source: Records, spec: PrivacySpec, secret: Key, folder: Path) -> R
             detector.add(batch)
         found = detector.findings()
     protections = plan(schema, spec, found)
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(_WORKERS) as pool, ThreadPoolExecutor(1) as hand:
         protectors = {name: Protector(protection, secret.secret) for name, protection in protections.items()}
         unit = _unit_column(source)
         unit_key = subkey(secret.secret, "unit")
@@ -113,6 +113,7 @@ def _protect(source: Records, spec: PrivacySpec, secret: Key, folder: Path) -> R
             )
         shape = schema_of(outputs.values(), schema.metadata)
         writer = RecordsWriter(folder, {table: shape})
+        writing: Future[None] | None = None
         try:
             for split in source.splits:
                 for _, batch in source.batches(split, table, _existing(schema, outputs)):
@@ -121,11 +122,17 @@ def _protect(source: Records, spec: PrivacySpec, secret: Key, folder: Path) -> R
                         return protectors[name].apply(batch.column(name))
 
                     arrays = list(pool.map(change, outputs))
-                    writer.write(table, split, pa.RecordBatch.from_arrays(arrays, schema=shape))
+                    changed = pa.RecordBatch.from_arrays(arrays, schema=shape)
+                    if writing:
+                        writing.result()
+                    writing = hand.submit(writer.write, table, split, changed)  # while the next batch is made
                     done += batch.num_rows
                     tick("protect", done // 2, total)
+            if writing:
+                writing.result()
             return writer.commit(_unit(source.unit, outputs), _facts(source, protectors, outputs, secret))
         except BaseException:
+            hand.shutdown(wait=True, cancel_futures=True)
             writer.abandon()
             raise
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from synth_pipeline.privacy.detect import names, patterns
 from synth_pipeline.privacy.transform.hashing import as_text, is_number, is_text
 from synth_pipeline.records.records import Batch, Records
 from synth_pipeline.records.schema import Meaning, columns
 
-_PER_BATCH = 4096  # rows of each batch that are looked at
-_ENOUGH = 200_000  # distinct values per column after which only every eighth batch is looked at
+_PER_BATCH = 4096  # rows of each batch that RE2 looks at
+_CHECKED = 256  # of its hits in one batch, those that validators look at: the others count like them
+_ENOUGH = 20_000  # distinct values per column after which dictionaries of names are not asked any more
 _FILLS = 0.5
 """A column is of an entity when this share of its distinct values is nothing but that entity."""
 
@@ -41,17 +43,16 @@ def detect(records: Records | Iterable[Batch], schema: pa.Schema) -> dict[str, F
 @dataclass
 class _Tally:
     distinct: int = 0
-    whole: dict[str, int] = field(default_factory=dict)
-    inside: dict[str, int] = field(default_factory=dict)
+    whole: dict[str, float] = field(default_factory=dict)
+    inside: dict[str, float] = field(default_factory=dict)
     first: float = 0.0
     last: float = 0.0
     full: float = 0.0
     address: float = 0.0
-    digits: int = 0  # all digits, once separators are gone
-    batches: int = 0
+    named: int = 0  # texts that the dictionaries of names were asked about
 
-    def count(self, where: dict[str, int], entity: str) -> None:
-        where[entity] = where.get(entity, 0) + 1
+    def count(self, where: dict[str, float], entity: str, weight: float) -> None:
+        where[entity] = where.get(entity, 0) + weight
 
 
 class Detector:
@@ -75,9 +76,6 @@ class Detector:
         return {name: finding for name, finding in found.items() if finding}
 
     def _look(self, tally: _Tally, values: pa.Array) -> None:
-        tally.batches += 1
-        if tally.distinct > _ENOUGH and tally.batches % 8:
-            return
         step = max(1, len(values) // _PER_BATCH)  # spread over the batch: neighbours often repeat
         picked = values.take(pa.array(np.arange(0, len(values), step))) if step > 1 else values
         levels = picked.unique().drop_null()
@@ -92,42 +90,51 @@ class Detector:
 
 
 def _texts(tally: _Tally, text: pa.Array) -> None:
-    for row in np.flatnonzero(patterns.gate(text)):
+    rows, weight = _some(np.flatnonzero(patterns.gate(text)))
+    for row in rows:
         value = text[int(row)].as_py()
         hits = patterns.find(value)
         if not hits:
             continue
         entity, hit = max(hits, key=lambda pair: len(pair[1]))
         if len(hit) >= 0.8 * len(value.strip()):
-            tally.count(tally.whole, entity)
+            tally.count(tally.whole, entity, weight)
         else:
             for entity in {entity for entity, _ in hits}:
-                tally.count(tally.inside, entity)
+                tally.count(tally.inside, entity, weight)
     bare = text.filter(pc.match_substring_regex(text, pattern=r"^\d{9,19}$"))
     if len(bare):
         _numbers(tally, bare)
-    if len(text) > 2000:
-        text = text.slice(0, 2000)  # dictionaries need fewer
+    if tally.named > _ENOUGH:
+        return
+    text = text.slice(0, 2000)
     weight = len(text)
     first, last, full = names.share_of_names(text)
     tally.first += first * weight
     tally.last += last * weight
     tally.full += full * weight
     tally.address += names.share_of_addresses(text) * weight
-    tally.digits += weight
+    tally.named += weight
 
 
 def _numbers(tally: _Tally, digits: pa.Array) -> None:
     lengths = pc.utf8_length(digits).to_numpy(zero_copy_only=False)
-    for row in np.flatnonzero((lengths >= 9) & (lengths <= 19)):
+    rows, weight = _some(np.flatnonzero((lengths >= 9) & (lengths <= 19)))
+    for row in rows:
         value = digits[int(row)].as_py()
         if len(value) >= 13:
             if patterns.card(value):
-                tally.count(tally.whole, "card")
+                tally.count(tally.whole, "card", weight)
         elif len(value) == 9 and patterns.ssn(value):
-            tally.count(tally.whole, "ssn?")
+            tally.count(tally.whole, "ssn?", weight)
         elif len(value) in (10, 11) and patterns.phone(value):
-            tally.count(tally.whole, "phone?")
+            tally.count(tally.whole, "phone?", weight)
+
+
+def _some(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
+    """At most 256 of the rows, evenly, and how many rows each stands for."""
+    picked = rows[:: -(-len(rows) // _CHECKED)] if len(rows) > _CHECKED else rows
+    return picked, len(rows) / max(1, len(picked))
 
 
 def _judge(name: str, tally: _Tally) -> Finding | None:
@@ -143,14 +150,14 @@ def _judge(name: str, tally: _Tally) -> Finding | None:
     # random ten-digit numbers keep the North American plan two times in three, so nearly all must
     if share.get("phone?", 0) >= 0.98 and tally.distinct >= 20:
         return Finding("phone", share["phone?"], "pattern")
-    sampled = max(1, tally.digits)
+    sampled = max(1, tally.named)
     first, last, full, address = (v / sampled for v in (tally.first, tally.last, tally.full, tally.address))
-    if promised and tally.digits:
+    if promised and tally.named:
         agreed = {"first_name": first, "last_name": last, "person": max(full, first, last), "address": address}
         return Finding(promised, max(share.get(promised, 0.0), agreed.get(promised, 0.0)), "column name")
     if promised in ("card", "iban", "ssn", "phone"):
         return Finding(promised, share.get(promised, 0.0), "column name") if tally.distinct >= 20 else None
-    if tally.digits:
+    if tally.named:
         need = 0.3 if names.may_name_people(name) else 0.6
         many = 5 if names.may_name_people(name) else 20
         if tally.distinct >= many:
@@ -159,7 +166,7 @@ def _judge(name: str, tally: _Tally) -> Finding | None:
                 return Finding(entity, part, "dictionary of names")
             if address >= _FILLS:
                 return Finding("address", address, "form of a street address")
-    scattered = {**tally.inside, **{e: n for e, n in tally.whole.items() if not e.endswith("?") and tally.digits}}
+    scattered = {**tally.inside, **{e: n for e, n in tally.whole.items() if not e.endswith("?") and tally.named}}
     if scattered:
         entity = max(scattered, key=scattered.__getitem__)
         return Finding(entity, scattered[entity] / tally.distinct, "inside longer values", embedded=True)

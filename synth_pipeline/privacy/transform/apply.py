@@ -85,7 +85,7 @@ class Protector:
         out = self._coarse(values)
         if self._common is not None:
             out = self._suppress(out, action.to if isinstance(action, Suppress) else None)
-        if protection.scrub:
+        elif protection.scrub:
             out = self._scrub(out)
         return out.cast(protection.output.type) if out.type != protection.output.type else out
 
@@ -166,6 +166,9 @@ class Protector:
         assert self._common is not None
         coded = values.dictionary_encode()
         kept = contains(self._common, fingerprints(coded.dictionary, self._levels_key))
+        if self.protection.scrub and is_text(coded.dictionary.type):
+            usual = coded.dictionary.filter(pa.array(kept))
+            kept[kept] = ~patterns.holds(usual, patterns.PERSONAL)
         if kept.all():
             return values
         codes = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
@@ -195,12 +198,8 @@ def _identifiers(values: pa.Array) -> Any:
         return hits if hits.any() and (hits.sum() > 0.3 * long or long < 0.01 * len(values)) else None
     if not is_text(values.type):
         return None
-    coded = values.dictionary_encode()
-    found = patterns.holds(coded.dictionary, patterns.PERSONAL)
-    if not found.any():
-        return None
-    codes = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-    return found[codes] & values.is_valid().to_numpy(zero_copy_only=False)
+    found = patterns.holds(values, patterns.PERSONAL)
+    return found if found.any() else None
 
 
 def _mask(values: pa.Array, action: Mask) -> pa.Array:

@@ -35,6 +35,8 @@ def fingerprints(values: pa.Array, key: bytes) -> U64:
         found = levels[codes] if len(levels) else np.zeros(len(values), np.uint64)
     elif pa.types.is_integer(values.type) and not pa.types.is_uint64(values.type):
         found = _numbers(values, key)
+    elif len(values) > 4096 and len(values.slice(0, 1024).unique()) < 256:
+        return fingerprints(as_text(values).dictionary_encode(), key)  # few levels: each is hashed once
     else:
         found = _text(as_text(values), key)
     if values.null_count:

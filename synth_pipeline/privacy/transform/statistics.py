@@ -29,26 +29,18 @@ class Levels:
         self._level: list[U64] = []
         self._unit: list[U64] = []
         self._held = 0
-        self.rows = 0
+        self._limit = _HELD >> 4  # early at first: what is common is soon known, and then costs little
 
     def add(self, levels: U64, units: U64 | None) -> None:
         """Fingerprints of the rows' values (0: missing), and of their units (None: every row its own)."""
-        present = levels != 0
-        self.rows += int(present.sum())
-        levels = levels[present]
-        if units is None:
-            found, counts = np.unique(levels, return_counts=True)
-            self._level.append(found)
-            self._unit.append(counts.astype(np.uint64))
-            self._by_row = True
-        else:
-            pairs = np.unique(np.column_stack([levels, units[present]]), axis=0)
-            self._level.append(np.ascontiguousarray(pairs[:, 0]))
-            self._unit.append(np.ascontiguousarray(pairs[:, 1]))
-            self._by_row = False
+        open_ = (levels != 0) & ~contains(self._common, levels)
+        self._by_row = units is None
+        self._level.append(levels[open_])
+        self._unit.append(np.ones(len(self._level[-1]), np.uint64) if units is None else units[open_])
         self._held += len(self._level[-1])
-        if self._held > _HELD:
+        if self._held > self._limit:
             self._merge()
+            self._limit = min(2 * self._limit, _HELD)
 
     def common(self) -> U64:
         """Sorted fingerprints of the levels to keep."""
