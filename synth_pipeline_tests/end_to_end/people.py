@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-
 FIRST = ("Ann", "Bob", "Cleo", "Dan", "Eva", "Finn")
 
 

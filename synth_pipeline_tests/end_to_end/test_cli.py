@@ -37,7 +37,7 @@ def test_one_file_becomes_a_release_and_again_costs_nothing(tmp_path: Path) -> N
     assert all(gate["verdict"] == "pass" for gate in note["gates"])
 
     loaded = synth_pipeline.load("people")
-    assert loaded.manifest["dataset"]["name"] == "people"
+    assert loaded.manifest["dataset"] == "people"
     frame = loaded.to_pandas()
     real = people()
     assert list(frame.columns) == list(real.columns)
@@ -57,7 +57,7 @@ def test_one_file_becomes_a_release_and_again_costs_nothing(tmp_path: Path) -> N
     code, _, told = synth("run", "people", "--force", "--json", cwd=tmp_path)
     assert code == 0, told
     assert (
-        loaded.manifest["dataset"]["content_root"] == synth_pipeline.load("people").manifest["dataset"]["content_root"]
+        loaded.manifest["content_id"] == synth_pipeline.load("people").manifest["content_id"]
     )
 
 

@@ -17,7 +17,6 @@ from synth_pipeline.records.home import Home
 from synth_pipeline_tests.end_to_end.people import csv
 
 
-
 def _through(folder: Path, source: Path, die: str, answer: object) -> None:
     """All six stages; `die`: "before" or "after" the first commit that this process makes, "" never."""
     import synth_pipeline.records.files as files
