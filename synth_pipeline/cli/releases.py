@@ -13,7 +13,7 @@ from synth_pipeline.errors import GateFailed, SpecError, StorageError
 from synth_pipeline.publishing.audit import Audit, verify_folder, verify_pointers
 from synth_pipeline.publishing.audit import verify as audit_version
 from synth_pipeline.publishing.lineage import lineage as walk
-from synth_pipeline.publishing.load import find
+from synth_pipeline.publishing.load import Release, find
 from synth_pipeline.publishing.manifest import Manifest
 from synth_pipeline.publishing.nouns import MANIFESTS
 from synth_pipeline.publishing.retention import collect, find_source
@@ -46,12 +46,11 @@ def list_(store: StoreAt = None, json_: Json = False) -> None:
 
 def show(name: Name, store: StoreAt = None, partition: Partition = None, json_: Json = False) -> None:
     """What a release says of itself: rows, columns, gates, files."""
-    place, dataset, version = _place(name, store)
-    release = find(place, dataset, version, partition)
+    release = _release(name, store, partition)
     if json_:
         _json({**release.manifest, "path": str(release.path)})
         return
-    _say(f"{dataset} {release.version}  {release.rows:,} rows  {release.path}")
+    _say(f"{release.name} {release.version}  {release.rows:,} rows  {release.path}")
     for line, manifest in release.members:
         if release.snapshot:
             _say(f"\n{line.label} {manifest.version}  {manifest.rows:,} rows")
@@ -115,14 +114,12 @@ def verify(
 
 def lineage(name: Name, store: StoreAt = None, partition: Partition = None, json_: Json = False) -> None:
     """The way back from a release to its source."""
-    home = Home.find()
-    place, dataset, version = _place(name, store)
-    release = find(place, dataset, version, partition)
+    home, release = Home.find(), _release(name, store, partition)
     chains = {line.label: walk(home, line, manifest) for line, manifest in release.members}
     if json_:
         _json(
             {
-                "dataset": dataset,
+                "dataset": release.name,
                 "version": release.version,
                 "lineage": {label: [step.to_json() for step in steps] for label, steps in chains.items()},
             }
@@ -148,13 +145,17 @@ def retract(
     """Takes a version back: `load` refuses it, `latest` moves to the one before. The files stay."""
     if "@" not in name and not Path(name).is_dir():
         raise SpecError("name the version to retract", fix=f"synth retract {name}@v0001 --reason …")
-    line, manifest = _one(name, store, partition, honour=False)
-    fresh = line.retract(manifest.version, reason)
+    if (member := _in_folder(name)) is not None:
+        line, version = member[0], member[1].version
+    else:
+        place, dataset, version = _place(name, store)
+        line = _line(place, dataset, partition)
+    fresh = line.retract(version, reason)
     latest = line.latest()
     if json_:
-        _json({"retracted": f"{line.label}@{manifest.version}", "reason": reason, "fresh": fresh, "latest": latest})
+        _json({"retracted": f"{line.label}@{version}", "reason": reason, "fresh": fresh, "latest": latest})
         return
-    _say(f"{line.label}@{manifest.version} {'is' if fresh else 'was already'} retracted; latest is {latest or 'none'}")
+    _say(f"{line.label}@{version} {'is' if fresh else 'was already'} retracted; latest is {latest or 'none'}")
 
 
 def forget(
@@ -203,20 +204,31 @@ def _place(name: str, store: str | None) -> tuple[Store, str, str]:
     return open_store(store), dataset, version or "latest"
 
 
-def _one(name: str, store: str | None, partition: str | None, *, honour: bool = True) -> tuple[Line, Manifest]:
-    """Exactly one version; `honour` its tombstone, if there is one."""
-    if (folder := Path(name)).is_dir() and (folder / MANIFEST).is_file():
-        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
-        root = folder.absolute().parents[4 if manifest.partition else 2]
-        return Line(LocalStore(str(root)), manifest.dataset, manifest.partition), manifest
+def _in_folder(name: str) -> tuple[Line, Manifest] | None:
+    """The version whose folder `name` is; None if it is no such path."""
+    folder = Path(name).absolute()
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    depth = 4 if manifest.partition else 2  # <store>/<dataset>[/partitions/<key>]/versions/<version>
+    store = LocalStore(str(folder.parents[min(depth, len(folder.parents) - 1)]))
+    return Line(store, manifest.dataset, manifest.partition), manifest
+
+
+def _release(name: str, store: str | None, partition: str | None) -> Release:
+    """What NAME, NAME@VERSION or a path names: one version, or the whole of a partitioned dataset."""
+    if (member := _in_folder(name)) is not None:
+        return Release(member[1].dataset, member[0].store, (member,))
     place, dataset, version = _place(name, store)
-    if honour:
-        release = find(place, dataset, version, partition)
-        if release.snapshot:
-            raise SpecError(f"{dataset} is partitioned", fix="name one part with --partition")
-        return release.members[0]
-    line = _line(place, dataset, partition)
-    return line, line.manifest(version)
+    return find(place, dataset, version, partition)
+
+
+def _one(name: str, store: str | None, partition: str | None) -> tuple[Line, Manifest]:
+    """Exactly one version."""
+    release = _release(name, store, partition)
+    if release.snapshot:
+        raise SpecError(f"{release.name} is partitioned", fix="name one part with --partition")
+    return release.members[0]
 
 
 def _line(place: Store, dataset: str, partition: str | None) -> Line:

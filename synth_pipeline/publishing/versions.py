@@ -126,7 +126,8 @@ class Line:
 
     def retract(self, version: str, reason: str) -> bool:
         """Sets a tombstone and moves `latest` (and, of a partition, the snapshot) back; False if it had one."""
-        self.manifest(version)
+        if not self.is_committed(version):  # a damaged one can be retracted, too
+            self.manifest(version)
         note = {"version": version, "reason": reason, "at": time.strftime("%FT%TZ", time.gmtime())}
         try:
             self.store.create(f"{self.folder(version)}/{TOMBSTONE}", seal(note))

@@ -87,6 +87,8 @@ def test_verify_names_every_bad_file(two: Path) -> None:
 
 def test_lineage_without_a_home(two: Path, home: Home) -> None:
     steps = said("lineage", "visits")["lineage"]["visits"]
+    assert said("lineage", str(load("visits").path))["lineage"]["visits"] == steps
+    assert said("show", str(load("visits").path))["version"] == "v0002"
     assert [step["noun"] for step in steps] == [
         "release", "scorecard", "synthetic", "model", "protected", "ingested", "source",
     ]  # fmt: skip

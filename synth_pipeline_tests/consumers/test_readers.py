@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +31,12 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_synth_pipeline(release: Path) -> None:
     found = synth_pipeline.load("visits", store=release.parents[2])
     assert (found.rows, found.path) == (300, release)
+
+
+def test_importing_costs_nothing() -> None:
+    heavy = "{'pyarrow', 'numpy', 'pandas', 'pydantic', 'dagster', 'torch'}"
+    code = f"import sys, synth_pipeline; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_pandas(release: Path) -> None:

@@ -123,10 +123,12 @@ def test_killed_at_any_step_and_run_again(tmp_path: Path) -> None:
     assert seen == {"v0001", "v0002"}
 
 
-def test_publishers_at_once_get_a_number_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["", "local://"])
+def test_publishers_at_once_get_a_number_each(tmp_path: Path, scheme: str) -> None:
+    """Told apart by flock in a folder, by exclusive creation where fsspec is all there is."""
     folders = [str(synthetic(tmp_path / f"s{seed}", n=60, seed=seed).folder) for seed in range(6)]
-    assert publisher("race", str(tmp_path / "releases"), *folders) == [0] * 6
-    line = Line(open_store(tmp_path / "releases"), "visits")
+    assert publisher("race", f"{scheme}{tmp_path}/releases", *folders) == [0] * 6
+    line = Line(open_store(f"{scheme}{tmp_path}/releases"), "visits")
     assert line.committed() == line.numbered() == [f"v{n:04d}" for n in range(1, 7)]
     assert all(verify(line, version).sound for version in line.committed())
     assert len({line.manifest(version).content_id for version in line.committed()}) == 6
@@ -134,10 +136,11 @@ def test_publishers_at_once_get_a_number_each(tmp_path: Path) -> None:
     assert verify_pointers(line) == []
 
 
-def test_partitions_at_once_all_reach_the_snapshot(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["", "local://"])
+def test_partitions_at_once_all_reach_the_snapshot(tmp_path: Path, scheme: str) -> None:
     folders = [str(synthetic(tmp_path / f"s{seed}", n=60, seed=seed).folder) for seed in range(6)]
-    assert publisher("race-partitions", str(tmp_path / "releases"), *folders) == [0] * 6
-    store = open_store(tmp_path / "releases")
+    assert publisher("race-partitions", f"{scheme}{tmp_path}/releases", *folders) == [0] * 6
+    store = open_store(f"{scheme}{tmp_path}/releases")
     assert snapshots(store, "visits") == list(range(1, 7))
     assert load("visits", store=store.where).rows == 360
 
