@@ -9,13 +9,13 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import typer
 import yaml
 from pydantic import ValidationError
-from synth_pipeline.cli.main import app
 
+from synth_pipeline.cli.main import app
 from synth_pipeline.spec.dataset import DatasetSpec
 
 ROOT = Path(__file__).parents[1]
@@ -58,12 +58,11 @@ def _wrong_command(line: str) -> Iterator[str]:
     words = line.removeprefix("$ ").split("#")[0].split()
     if not words or words[0].rpartition("/")[2] != "synth":
         return
-    command: click.Command = typer.main.get_command(app)
-    context = click.Context(command)
+    command: Any = typer.main.get_command(app)  # typer brings a click of its own
     for word in words[1:]:
-        if not isinstance(command, click.Group):
+        if not hasattr(command, "get_command"):
             break
-        found = command.get_command(context, word)
+        found = command.get_command(None, word)
         if found is None:
             yield f"{line.strip()}: no such command"
             return
