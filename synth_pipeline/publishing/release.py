@@ -76,7 +76,8 @@ def publish(store: Store, draft: Manifest, contents: Contents, export: Export, d
     line = Line(store, draft.dataset, draft.partition)
     _refuse_retracted(line, draft)
     newest = line.newest()
-    if newest is not None and (known := line.manifest(newest)).identity == draft.identity and whole(line, known):
+    known = _readable(line, newest) if newest else None
+    if known is not None and known.identity == draft.identity and whole(line, known):
         return _announced(line, known, reused=True)
     with line.claimed() as version:
         draft = draft.model_copy(
@@ -104,10 +105,19 @@ def _announced(line: Line, manifest: Manifest, *, reused: bool) -> Publication:
     return Publication(line, manifest, reused, snap(line) if line.partition else None)
 
 
+def _readable(line: Line, version: str) -> Manifest | None:
+    """A version's manifest; None if it is damaged, which is `verify`'s affair and no reason not to publish."""
+    try:
+        return line.manifest(version)
+    except StorageError:
+        return None
+
+
 def _refuse_retracted(line: Line, draft: Manifest) -> None:
     for version in line.committed():
         note = line.tombstone(version)
-        if note is not None and line.manifest(version).content_id == draft.content_id:
+        known = _readable(line, version) if note is not None else None
+        if note is not None and known is not None and known.content_id == draft.content_id:
             raise GateFailed(
                 f"this very content was published as {version} and then retracted: {note.get('reason', '')}",
                 where=line.label,

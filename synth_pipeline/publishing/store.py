@@ -118,7 +118,8 @@ class LocalStore:
 
     def files(self, path: str) -> dict[str, int]:
         base = self.root / path
-        return {f.relative_to(base).as_posix(): f.lstat().st_size for f in sorted(base.rglob("*")) if not f.is_dir()}
+        found = (path for path in sorted(base.rglob("*")) if path.is_symlink() or not path.is_dir())
+        return {path.relative_to(base).as_posix(): path.lstat().st_size for path in found}
 
     def create(self, path: str, data: bytes) -> None:
         create(self.root / path, data)

@@ -204,9 +204,13 @@ def snap(line: Line) -> int:
     while True:
         known = snapshots(line.store, line.dataset)
         last = known[-1] if known else 0
-        before: dict[str, str] = dict(snapshot(line.store, line.dataset, last)["partitions"]) if last else {}
         newest = line.newest()
-        if before.get(line.partition or "") == newest and (last or newest is None):
+        try:
+            before: dict[str, str] = dict(snapshot(line.store, line.dataset, last)["partitions"]) if last else {}
+        except StorageError:  # damaged: told anew from the partitions themselves
+            others = [Line(line.store, line.dataset, key) for key in partitions(line.store, line.dataset)]
+            before = {str(o.partition): v for o in others if o.partition != line.partition and (v := o.newest())}
+        if before.get(line.partition or "") == newest:
             return last
         after = {key: version for key, version in before.items() if key != line.partition}
         if newest is not None:

@@ -144,7 +144,15 @@ def _publish(
         )
         return {"scorecard.json": seal(provenance.public_scorecard(card)), "report.html": page.encode()}
 
-    published = publish(open_store(run.store), draft, contents, run.spec.export, documents)
+    try:
+        published = publish(open_store(run.store), draft, contents, run.spec.export, documents)
+    except OSError as error:
+        raise StorageError(
+            f"the release could not be written: {error.strerror or type(error).__name__}",
+            where=run.store,
+            kept="the scorecard, and every earlier release",
+            fix="free some space or mend the permissions, then run again",
+        ) from error
     root, version = str(guarded.get("root", "")), published.manifest.version
     ledger = Ledger(run.home.ledger)
     ledger.derive(root, run.spec.name, "export", run.home.noun(run.spec.name, "export", plan))

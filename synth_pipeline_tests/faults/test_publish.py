@@ -71,6 +71,26 @@ def test_a_flipped_bit_in_a_pointer_is_found(tmp_path: Path) -> None:
     assert load("visits", store=store.where).rows == 300
 
 
+def test_damage_does_not_stop_the_next_publication(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "releases")
+    for key in ("p", "q"):
+        line = published(store, synthetic(tmp_path / f"s{key}"), partition=key).line
+    base = tmp_path / "releases" / "visits"
+    for path in ("partitions/q/versions/v0001/manifest.json", "partitions/q/refs/latest.json", "snapshots/s0002.json"):
+        (base / path).write_bytes(b"{" + (base / path).read_bytes()[1:].replace(b"1", b"0"))
+    done = published(store, synthetic(tmp_path / "new", n=20, seed=5), partition="q")
+    assert (done.manifest.version, done.snapshot) == ("v0002", 3)
+    assert load("visits", store=store.where).rows == 320
+    assert [problem for problem in verify_pointers(line) if "s0003" in problem or "latest" in problem] == []
+
+
+def test_a_symlink_does_not_pass_for_a_file(tmp_path: Path) -> None:
+    line = published(open_store(tmp_path / "releases"), synthetic(tmp_path / "s")).line
+    folder = tmp_path / "releases" / "visits" / "versions" / "v0001"
+    (folder / "elsewhere").symlink_to(tmp_path / "s")
+    assert verify(line, "v0001").problems == ["elsewhere: not listed in the manifest"]
+
+
 def test_page_checksums_stop_readers_that_verify_nothing_else(tmp_path: Path) -> None:
     done = published(open_store(tmp_path / "releases"), synthetic(tmp_path / "s", parts=1))
     path = next(Path(done.location).glob("data/*.parquet"))

@@ -221,6 +221,15 @@ def test_a_scorecard_of_other_bytes_is_refused(made: Nouns) -> None:
         made.export()
 
 
+def test_a_store_that_cannot_be_written_is_named(made: Nouns, tmp_path: Path) -> None:
+    (tmp_path / "releases").write_text("a file")
+    with pytest.raises(StorageError, match="could not be written") as caught:
+        made.export()
+    assert str(tmp_path / "releases") in str(caught.value)
+    (tmp_path / "releases").unlink()
+    assert made.export().metrics["version"] == "v0001"
+
+
 def test_what_was_retracted_does_not_come_back_by_itself(made: Nouns) -> None:
     made.export()
     Line(open_store(made.run.store), "visits").retract("v0001", "it should not have been")
