@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from synth_pipeline.privacy.transform.entities import kind, surrogates
 from synth_pipeline.privacy.transform.hashing import U64, is_number, mix
-from synth_pipeline.privacy.transform.permutation import FIXED, HEX, permute, spell, strings
+from synth_pipeline.privacy.transform.permutation import ALPHABET, CLASSES, DIGIT, FIXED, ROOM, permute, spell, strings
 from synth_pipeline.records.schema import Column, Role, columns
 from synth_pipeline.seeds import Seeds
 
@@ -67,7 +69,8 @@ def _spelt(action: Mapping[str, Any], values: U64, count: int, key: bytes, kind_
     """The surrogates that stand for values 0 … count − 1 (different numbers, different surrogates)."""
     if action["type"] == "hash":
         length = int(action["length"])
-        return strings(_long(values, count, [HEX] * length, b"0" * length, 0, key))
+        token = {"text": "0" * length, "classes": "h" * length, "low": 0}
+        return strings(_long(values, *_grown(token, count), key))
     entity = action["entity"]
     if entity != "identifier":
         maker = kind(entity, action["locale"])
@@ -85,50 +88,72 @@ def _spelt(action: Mapping[str, Any], values: U64, count: int, key: bytes, kind_
 
 
 _TOKEN = {"text": "0" * 12, "classes": "h" * 12, "low": 0, "weight": 1}
+_SLOTS = 64
 
 
 def _templates(templates: list[dict[str, Any]], values: U64, count: int, key: bytes) -> pa.Array:
-    weights = np.cumsum([template["weight"] for template in templates], dtype=np.float64)
-    draw = mix(values, np.frombuffer(key[24:32], "<u8")[0]).astype(np.float64) / 2**64
-    chosen = np.searchsorted(weights / weights[-1], draw, side="right").clip(0, len(templates) - 1)
-    pieces, places = [], []
-    for i, template in enumerate(templates):
-        rows = np.flatnonzero(chosen == i)
-        if len(rows):
-            classes = ["dulh.".index(sign) for sign in template["classes"]]
-            pieces.append(strings(_long(values[rows], count, classes, template["text"].encode(), template["low"], key)))
-            places.append(rows)
+    """Each of 64 neighbouring values has a slot, each template its share of slots; so each counts its own values."""
+    slots = _slots(tuple(int(template["weight"]) for template in templates))
+    cycles = -(-count // _SLOTS)
+    growing = next((i for i, template in enumerate(templates) if "grow" in template), 0)
+    for i, template in enumerate(templates):  # a shape without enough unused numbers leaves them to the one that grows
+        if i != growing and _free(template) < cycles * int((slots == i).sum()):
+            slots = np.where(slots == i, growing, slots)
+    shuffled = permute(values, cycles * _SLOTS, key, derange=False)
+    cycle, slot = np.divmod(shuffled, np.uint64(_SLOTS))
+    chosen = slots[slot.astype(np.int64)]
     order = np.empty(len(values), np.int64)
-    order[np.concatenate(places)] = np.arange(len(values))
+    pieces, done = [], 0
+    for i in np.unique(chosen):
+        rows = np.flatnonzero(chosen == i)
+        mine = np.uint64((slots == i).sum())
+        rank = np.cumsum(slots == i).astype(np.uint64)[slot[rows].astype(np.int64)] - np.uint64(1)
+        classes, fixed, low = _grown(templates[i], cycles * int(mine))
+        pieces.append(strings(_long(cycle[rows] * mine + rank, classes, fixed, low, key)))
+        order[rows] = np.arange(done, done + len(rows))
+        done += len(rows)
     return pa.concat_arrays(pieces).take(pa.array(order))
 
 
-def _long(values: U64, count: int, classes: list[int], fixed: bytes, low: int, key: bytes) -> Any:
-    """Texts of a template: the last characters hold a permuted number from `low` on, those before are scrambled.
+@lru_cache(maxsize=64)
+def _slots(weights: tuple[int, ...]) -> NDArray[np.int64]:
+    points = (np.arange(_SLOTS) + 0.5) / _SLOTS * sum(weights)
+    return np.searchsorted(np.cumsum(weights), points).clip(0, len(weights) - 1)
 
-    A template too small for `count` values beyond `low` (the first number that no real identifier has) grows by digits.
-    """
-    room, places = 1, 0
-    for where in range(len(classes) - 1, -1, -1):
-        if classes[where] != FIXED:
-            if room * _RADIX[classes[where]] > 1 << 60:
-                break
-            room *= _RADIX[classes[where]]
-        places += 1
-    head = len(classes) - places
+
+def _room(classes: list[int]) -> int:
+    return prod(len(ALPHABET[each]) for each in classes if each != FIXED)
+
+
+def _free(template: Mapping[str, Any]) -> int:
+    return _room([CLASSES.index(sign) for sign in template["classes"]]) - int(template["low"])
+
+
+def _grown(template: Mapping[str, Any], count: int) -> tuple[list[int], bytes, int]:
+    """The template's classes, fixed characters and first number, with more digits if `count` values need them."""
+    classes = [CLASSES.index(sign) for sign in template["classes"]]
+    fixed, low = template["text"].encode(), int(template["low"])
+    at = classes.index(DIGIT) if DIGIT in classes else len(classes)
+    while _room(classes) - low < count:
+        missing = max(1, template.get("grow", 0) - len(classes))
+        classes, fixed = [*classes[:at], *[DIGIT] * missing, *classes[at:]], fixed[:at] + b"0" * missing + fixed[at:]
+        low = 0  # longer than any real one: all are free
+    return classes, fixed, low
+
+
+def _long(values: U64, classes: list[int], fixed: bytes, low: int, key: bytes) -> NDArray[np.uint8]:
+    """Texts of a template: its last characters hold a permuted number from `low` on, those before are scrambled."""
+    head = len(classes)
+    room = 1
+    while head and (classes[head - 1] == FIXED or room * len(ALPHABET[classes[head - 1]]) <= ROOM):
+        head -= 1
+        room *= 1 if classes[head] == FIXED else len(ALPHABET[classes[head]])
     if head == 0:
-        while room - low < count:
-            at = next(i for i, kind_of in enumerate(classes) if kind_of != FIXED)
-            classes, fixed = [*classes[:at], 0, *classes[at:]], fixed[:at] + b"0" + fixed[at:]
-            low, room = max(low, room), room * 10
         return spell(permute(values, room - low, key, derange=False) + np.uint64(low), classes, fixed)
     number = permute(values, room, key, derange=False)
     tail = spell(number, classes[head:], fixed[head:])
     front = spell(mix(number, np.frombuffer(key[:8], "<u8")[0]), classes[:head], fixed[:head])
     return np.concatenate([front, tail], axis=1)
-
-
-_RADIX = (10, 26, 26, 16)
 
 
 def _groups(rows: U64, total: int, layout: tuple[tuple[int, ...], ...], key: bytes) -> tuple[U64, int]:

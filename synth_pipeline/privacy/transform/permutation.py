@@ -17,6 +17,10 @@ from synth_pipeline.privacy.transform.hashing import U64, as_text, mix, tokens
 _ROUNDS = 6
 _LONGEST = 64  # characters; longer texts get a token
 DIGIT, UPPER, LOWER, HEX, FIXED = 0, 1, 2, 3, 4
+CLASSES = "dulh."
+"""How manifests write them."""
+ROOM = 1 << 60
+"""Numbers up to this are permuted; in longer texts the rest is scrambled from it."""
 RADIX = np.array([10, 26, 26, 16, 1], np.uint64)
 ALPHABET = [b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz", b"0123456789abcdef"]
 _CLASS = np.full(256, FIXED, np.uint8)
@@ -146,16 +150,17 @@ def _integers(values: pa.Array, key: bytes) -> pa.Array:
     top = 2 ** (kind.bit_width - (0 if pa.types.is_unsigned_integer(kind) else 1)) - 1
     raw = numbers.to_numpy(zero_copy_only=False)
     negative = raw < 0
-    size = np.where(negative, np.uint64(0) - raw.astype(np.uint64), raw.astype(np.uint64))
+    with np.errstate(over="ignore"):
+        size = np.where(negative, np.uint64(0) - raw.astype(np.uint64), raw.astype(np.uint64))
     out = size.copy()
-    low = 0
-    for digits in range(1, len(str(top)) + 1):
-        high = min(10**digits - 1, top)
-        rows = np.flatnonzero((size >= np.uint64(low)) & (size <= np.uint64(high)))
-        if len(rows):
-            moved = permute(size[rows] - np.uint64(low), high - low + 1, key)
-            out[rows] = moved + np.uint64(low)
-        low = 10**digits
+    for below in (False, True) if negative.any() else (False,):
+        low, last = int(below), top + int(below)  # there is no -0, and one negative number more
+        for digits in range(1, len(str(last)) + 1):
+            high = min(10**digits - 1, last)
+            rows = np.flatnonzero((negative == below) & (size >= np.uint64(low)) & (size <= np.uint64(high)))
+            if len(rows):
+                out[rows] = permute(size[rows] - np.uint64(low), high - low + 1, key) + np.uint64(low)
+            low = 10**digits
     signed = np.where(negative, np.uint64(0) - out, out).astype(np.uint64)
     result = signed.view(np.int64) if not pa.types.is_unsigned_integer(kind) else signed
     return pa.array(result.astype(raw.dtype), kind, mask=values.is_null().to_numpy(zero_copy_only=False))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.privacy.transform.hashing import U64, as_text, is_number
-from synth_pipeline.privacy.transform.permutation import ALPHABET, FIXED, shapes
+from synth_pipeline.privacy.transform.permutation import ALPHABET, CLASSES, FIXED, ROOM, shapes
 
 _HELD = 1_000_000
 """Entries after which counts are merged."""
@@ -168,13 +168,34 @@ class Forms:
     def templates(self) -> list[dict[str, Any]]:
         """The usual shapes as templates: constant characters, the alphabets of the others, and the first free number.
 
-        A character counts as constant when at least 20 values share it: a shape of few values is all variable.
+        A character counts as constant when at least 20 values share it: a shape of few values is all variable. A shape
+        that the source has nearly used up is left to others; one template, longest, may `grow` beyond any real length.
         """
         usual = sorted(self.shapes.items(), key=lambda pair: (-pair[1].rows, pair[0]))[:8]
         usual = [(shape, note) for shape, note in usual if note.rows >= 0.01 * self.rows]
         if not usual or sum(note.rows for _, note in usual) < 0.5 * self.rows:
             return []
-        return [_template(np.frombuffer(shape, np.uint8), note) for shape, note in usual]
+        made = [_template(np.frombuffer(shape, np.uint8), note) for shape, note in usual]
+        longest = max(range(len(made)), key=lambda i: len(made[i]["text"]))
+        made[longest]["grow"] = 1 + max(map(len, self.shapes))
+        return made
+
+
+def _template(shape: Any, note: _Shape) -> dict[str, Any]:
+    constant = note.low == note.high
+    if note.rows < 20 or not ((shape != FIXED) & ~constant).any():  # a column of one value has no constant part
+        constant = shape == FIXED
+    classes = [FIXED if fixed else int(kind) for fixed, kind in zip(constant, shape, strict=True)]
+    text = "".join(chr(sign) if kind == FIXED else "0" for sign, kind in zip(note.low, classes, strict=True))
+    used, room = 0, 1
+    for kind, sign in zip(classes, note.top, strict=True):
+        if kind != FIXED:
+            room *= len(ALPHABET[kind])
+            used = used * len(ALPHABET[kind]) + ALPHABET[kind].index(sign)
+    # round up, so that the template does not tell the highest number
+    step = 10 ** max(0, len(str(used)) - 1)
+    low = (used // step + 1) * step if room <= ROOM else 0
+    return {"text": text, "classes": "".join(CLASSES[kind] for kind in classes), "low": low, "weight": note.rows}
 
 
 def _last(matrix: Any) -> bytes:
