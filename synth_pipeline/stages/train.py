@@ -61,6 +61,7 @@ def train(run: Run, protected: Result) -> Result:
         note: dict[str, Any] = {"root": records.facts.get("root", ""), "dataset": run.spec.name, "plan": plan}
         Ledger(run.home.ledger).derive(note["root"], run.spec.name, "train", folder)
         visible = learned_records(records)
+        _check_meanings(run.spec.modality, visible)
         rows = visible.rows("train")
         if rows == 0:
             raise TrainingError("there are no training rows", where=run.spec.name, fix="look at the split and filters")
@@ -139,6 +140,16 @@ def learnable_constraints(
     to_keep = tuple(c for c in constraints if not (isinstance(c, Unique) and set(c.columns) <= surrogates))
     check(to_keep, visible)
     return to_keep
+
+
+def _check_meanings(modality: str, visible: Records) -> None:
+    known = registry.find("modalities", modality).meanings
+    for column in schemas.columns(visible.schema()):
+        if column.meaning not in known:
+            raise TrainingError(
+                f'"{column.name}" is a column of {column.meaning.value}s, which modality "{modality}" cannot learn',
+                fix="drop it (`privacy.columns`), or use another modality",
+            )
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
