@@ -88,7 +88,7 @@ def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     cols = compared(evidence.train, evidence.holdout, evidence.released)
     _require(len(cols), evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
     sides = [_row_keys(table, cols) for table in (evidence.train, evidence.holdout, evidence.released)]
-    found, met, rates = _join(*sides, *_units(evidence))
+    found, met, rates = _join(sides, _units(evidence))
     pi = len(sides[0]) / (len(sides[0]) + len(sides[1]))
     value, low, high = found.excess(pi, met)
     details = {"in_train": rates[0], "in_holdout": rates[1], "of": len(sides[2])}
@@ -117,7 +117,7 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
         asked = keys[2][keys[2] != 0]
         if not len(asked):
             continue
-        found, met, rates = _join(*lone, asked, *_units(evidence))
+        found, met, rates = _join([*lone, asked], _units(evidence))
         value, low, high = found.excess(pi, met)
         details.append({"name": column.name, "in_train": rates[0], "in_holdout": rates[1], "of": len(asked)})
         note = f"worst column: {column.name}; {rates[0]} values that only one training row has, {rates[1]} of holdout"
@@ -140,10 +140,10 @@ def _clustered(mine: Array, weights: Array, label: Array) -> Share:
     return Share(value, *wilson(value, n), n=round(n))
 
 
-def _join(
-    train: Array, holdout: Array, asked: Array, train_units: Array, holdout_units: Array
-) -> tuple[Share, float, tuple[int, int]]:
-    """Of the `asked` keys that a side holds: train's share; the part of them that meets any; counts by side."""
+def _join(sides: Sequence[Array], units: tuple[Array, Array]) -> tuple[Share, float, tuple[int, int]]:
+    """Of the keys on the third side that train or holdout (the first two) hold: train's share; the part of them that
+    meets any; counts by side. Key 0 meets nothing."""
+    train, holdout, asked = sides
     pool, inverse = np.unique(np.concatenate([train, holdout]), return_inverse=True)
     both = [np.bincount(part, minlength=len(pool)) for part in (inverse[: len(train)], inverse[len(train) :])]
     place = np.minimum(np.searchsorted(pool, asked), max(len(pool) - 1, 0))
@@ -154,10 +154,10 @@ def _join(
     total = both[0] + both[1]
     mine = both[0][hit] / total[hit]
     times = np.bincount(hit, minlength=len(pool)) / total  # of each real row: how much of the hits it stands for
-    units = np.concatenate([train_units, holdout_units])
-    weights = np.bincount(units, times[inverse], minlength=units.max() + 1)
+    every = np.concatenate(units)
+    weights = np.bincount(every, times[inverse], minlength=every.max() + 1)
     label = np.zeros(len(weights))
-    label[train_units] = 1
+    label[units[0]] = 1
     return _clustered(mine, weights, label), len(hit) / len(asked), rates
 
 

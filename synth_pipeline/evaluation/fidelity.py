@@ -137,7 +137,6 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
 
 def marginal(column: Column, side: pa.Table, train: pa.Table) -> Marginal:
     """KS or TV between one column's values on two sides, missing ones left out."""
-    sides = []
     if is_number(column):
         values = [numbers(table, column.name) for table in (side, train)]
         known = [np.sort(v[~np.isnan(v)]) for v in values]
@@ -147,17 +146,14 @@ def marginal(column: Column, side: pa.Table, train: pa.Table) -> Marginal:
         apart = np.subtract(*(np.searchsorted(k, grid, "right") / len(k) for k in known))
         cut = int(np.argmax(np.abs(apart)))
         sign = 1.0 if apart[cut] >= 0 else -1.0
-        for v in values:
-            there = ~np.isnan(v)
-            sides.append(np.where(there, (v <= grid[cut]) * sign, 0.0) / there.mean())
+        sides = [np.where(np.isnan(v), 0.0, (v <= grid[cut]) * sign) / (~np.isnan(v)).mean() for v in values]
         return Marginal(float(abs(apart[cut])), *sides)
     coded, size = _levels(column, (side, train))
     if not all((codes >= 0).any() for codes in coded):
         return _one_sided(*(np.where(codes >= 0, 0.0, np.nan) for codes in coded))
     shares = [np.bincount(codes[codes >= 0], minlength=size) / (codes >= 0).sum() for codes in coded]
     witness = np.sign(shares[0] - shares[1]) / 2
-    for codes in coded:
-        sides.append(np.where(codes >= 0, witness[codes], 0.0) / (codes >= 0).mean())
+    sides = [np.where(codes >= 0, witness[codes], 0.0) / (codes >= 0).mean() for codes in coded]
     return Marginal(float(np.abs(shares[0] - shares[1]).sum()) / 2, *sides)
 
 

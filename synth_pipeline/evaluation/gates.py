@@ -90,10 +90,8 @@ def verdict(gates: Iterable[Gate], checks: Iterable[Mapping[str, Any]] = ()) -> 
 def blockers(gates: Iterable[Gate], checks: Iterable[Mapping[str, Any]] = ()) -> list[str]:
     """Why something is not published: one sentence per gate or check that did not pass."""
     told = [f"{gate.name}: {gate.verdict}: {gate.reason}" for gate in gates if gate.verdict != "pass"]
-    for check in checks:
-        if check.get("blocking", True) and check.get("passed") is not True:
-            told.append(f"{check.get('name', 'check')}: {check.get('note') or 'failed'}")
-    return told
+    broken = [check for check in checks if check.get("blocking", True) and check.get("passed") is not True]
+    return told + [f"{check.get('name', 'check')}: {check.get('note') or 'failed'}" for check in broken]
 
 
 def _gate(name: str, limit: Limit, score: Score | None, attempts: int) -> Gate:

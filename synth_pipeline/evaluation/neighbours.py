@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from synth_pipeline.evaluation.columns import Points
+from synth_pipeline.evaluation.threads import spread
 
 Array = np.ndarray
 _QUERIES = 128
@@ -43,34 +44,36 @@ def nearest(queries: Points, side: Points) -> Nearest:
     slack = 1e-6 * (1 + len(side.axes) + len(side.levels))
     distance = np.empty(len(queries), np.float32)
     weight = np.zeros(len(queries), np.float64)
-    pairs: list[tuple[Array, Array]] = []
     q_axes, q_levels = torch.from_numpy(queries.axes), torch.from_numpy(queries.levels)
     r_axes, r_levels = torch.from_numpy(unique.axes), torch.from_numpy(unique.levels)
     weights = torch.from_numpy(counts.astype(np.float32))
-    with torch.inference_mode():
-        scratch = torch.empty(_QUERIES, _ROWS), torch.empty(_QUERIES, _ROWS), torch.empty(_QUERIES, _ROWS, dtype=bool)
-        for start in range(0, len(queries), _QUERIES):
-            stop = min(start + _QUERIES, len(queries))
-            found = _block(q_axes[:, start:stop], q_levels[:, start:stop], r_axes, r_levels, weights, slack, scratch)
-            distance[start:stop], weight[start:stop] = found[0], found[1]
-            pairs.append((found[2] + start, found[3]))
+
+    def search(start: int) -> tuple[Array, Array]:
+        stop = min(start + _QUERIES, len(queries))
+        with torch.inference_mode():
+            found = _block(q_axes[:, start:stop], q_levels[:, start:stop], r_axes, r_levels, weights, slack)
+        distance[start:stop], weight[start:stop] = found[0], found[1]
+        return found[2] + start, found[3]
+
+    pairs = spread(search, range(0, len(queries), _QUERIES))
     query = np.concatenate([pair[0] for pair in pairs]) if pairs else np.empty(0, np.int64)
     row = np.concatenate([pair[1] for pair in pairs]) if pairs else np.empty(0, np.int64)
     return _spread(distance, weight, query, row, row_of, counts)
 
 
 def _block(
-    q_axes: Any, q_levels: Any, r_axes: Any, r_levels: Any, weights: Any, slack: float, scratch: Any
+    q_axes: Any, q_levels: Any, r_axes: Any, r_levels: Any, weights: Any, slack: float
 ) -> tuple[Array, Array, Array, Array]:
     import torch
 
     size = q_axes.shape[1]
     best = torch.full((size,), torch.inf)
     weight = torch.zeros(size)
+    scratch = torch.empty(size, _ROWS), torch.empty(size, _ROWS), torch.empty((size, _ROWS), dtype=torch.bool)
     kept_query, kept_row, kept_distance = [], [], []
     for start in range(0, len(weights), _ROWS):
         stop = min(start + _ROWS, len(weights))
-        total, part, differs = (buffer[:size, : stop - start] for buffer in scratch)
+        total, part, differs = (buffer[:, : stop - start] for buffer in scratch)
         total.zero_()
         for axis in range(len(q_axes)):
             torch.sub(q_axes[axis, :, None], r_axes[axis, None, start:stop], out=part)

@@ -1,7 +1,8 @@
-"""What the synthetic table is worth to a model: can trees tell it from real rows, and do they learn the same from it."""
+"""What the table is worth to a model: can trees tell it from real rows, and do they learn the same from it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, subset, texts
 from synth_pipeline.evaluation.intervals import auc, z
+from synth_pipeline.evaluation.threads import spread
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.records.schema import Column, columns
 from synth_pipeline.seeds import Seeds
@@ -34,8 +36,7 @@ def discernible(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     rng = evidence.seeds.child("c2st").generator()
     train, holdout, synthetic = (subset(side, size, rng) for side in sides)
     (t, h, s), levels = matrix((train, holdout, synthetic), cols)
-    value, variance = _told_apart(t, s, levels, evidence.seeds.child("c2st", "synthetic"))
-    reference, _ = _told_apart(t, h, levels, evidence.seeds.child("c2st", "holdout"))
+    (value, variance), (reference, _) = _told_apart(t, (s, h), levels, evidence.seeds.child("c2st"))
     half = z() * float(np.sqrt(variance))
     score = Score(value, max(value - half, 0.0), min(value + half, 1.0), reference, size)
     return score, {"value": value, "low": score.low, "high": score.high, "reference": reference}
@@ -69,7 +70,7 @@ def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     seed = evidence.seeds.child("tstr").integer()
     asked = ~np.isnan(answers[1])
     truth = answers[1][asked]
-    guesses = [_fitted(x, y, h[asked], levels, classes, seed) for x, y in ((s, answers[2]), (t, answers[0]))]
+    guesses = spread(lambda xy: _fitted(*xy, h[asked], levels, classes, seed), ((s, answers[2]), (t, answers[0])))
     score = _mean_auc if classes is not None else _r2
     ours, real = (score(truth, guess) for guess in guesses)
     if not (np.isfinite(ours) and np.isfinite(real)) or real <= 0:
@@ -81,39 +82,49 @@ def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     drawn = rng.integers(0, len(truth), (_RESAMPLES if len(truth) < 5_000 else _RESAMPLES // 4, len(truth)))
     again = np.array([[score(truth[rows], guess[rows]) for guess in guesses] for rows in drawn])
     again = again[np.isfinite(again).all(1)]
-    spread = again.std(0, ddof=1)
-    ratio = float(np.std(again[:, 0] / again[:, 1], ddof=1))
-    half = z() * ratio
+    if len(again) < _RESAMPLES // 8:
+        raise Unfit("too few answers in the holdout")
+    deviations = again.std(0, ddof=1)
+    half = z() * float(np.std(again[:, 0] / again[:, 1], ddof=1))
     details = {
         "target": target.name,
         "task": "classification" if classes is not None else "regression",
         "metric": "AUC" if classes is not None else "R²",
         "models": [
             {"name": name, "value": v, "low": v - z() * float(sd), "high": v + z() * float(sd)}
-            for name, v, sd in zip(("trained on synthetic", "trained on real"), (ours, real), spread, strict=True)
+            for name, v, sd in zip(("trained on synthetic", "trained on real"), (ours, real), deviations, strict=True)
         ],
     }
     return Score(ours / real, ours / real - half, ours / real + half, 1.0, len(truth)), details
 
 
-def _told_apart(real: Array, other: Array, levels: list[bool], seeds: Seeds) -> tuple[float, float]:
-    """AUC over folds, pooled, and its variance."""
-    rows = np.concatenate([real, other])
-    labels = np.repeat([False, True], [len(real), len(other)])
-    _, same = _groups(rows)
-    fold = seeds.generator().integers(0, _FOLDS, same.max() + 1)[same]
-    found = []
-    for part in range(_FOLDS):
-        test = fold == part
-        if not all(labels[side].any() and not labels[side].all() for side in (test, ~test)):
-            continue
+def _told_apart(real: Array, others: Sequence[Array], levels: list[bool], seeds: Seeds) -> list[tuple[float, float]]:
+    """For each other side: the mean AUC over folds, and its variance."""
+    jobs = []
+    for number, other in enumerate(others):
+        rows = np.concatenate([real, other])
+        labels = np.repeat([False, True], [len(real), len(other)])
+        same = _groups(rows)
+        fold = seeds.child(number).generator().integers(0, _FOLDS, same.max() + 1)[same]
+        for part in range(_FOLDS):
+            test = fold == part
+            if all(labels[side].any() and not labels[side].all() for side in (test, ~test)):
+                jobs.append((number, rows, labels, test))
+
+    def told(job: tuple[int, Array, Array, Array]) -> tuple[int, float, float, int]:
+        number, rows, labels, test = job
         model = _trees(levels, seeds.integer()).fit(rows[~test], labels[~test])
-        found.append((*auc(model.predict_proba(rows[test])[:, 1], labels[test]), int(test.sum())))
-    if not found:
-        raise Unfit("too few distinct rows for a test and a training fold")
-    value, variance, weight = (np.array(part, float) for part in zip(*found, strict=True))
-    weight /= weight.sum()
-    return float(value @ weight), float(variance @ weight**2)
+        return number, *auc(model.predict_proba(rows[test])[:, 1], labels[test]), int(test.sum())
+
+    found = np.array(spread(told, jobs), float).reshape(-1, 4)
+    out = []
+    for number in range(len(others)):
+        part = found[found[:, 0] == number]
+        if not len(part):
+            raise Unfit("too few distinct rows for a test and a training fold")
+        weight = part[:, 3] / part[:, 3].sum()
+        out.append((float(part[:, 1] @ weight), float(part[:, 2] @ weight**2)))
+    return out
 
 
 def _fitted(
@@ -171,8 +182,8 @@ def _r2(truth: Array, guess: Array) -> float:
     return 1 - float(((truth - guess) ** 2).sum()) / spread if spread > 0 else float("nan")
 
 
-def _groups(rows: Array) -> tuple[Array, Array]:
-    """Distinct rows (NaN equal to NaN) and each row's number among them."""
+def _groups(rows: Array) -> Array:
+    """Each row's number among the distinct ones, NaN equal to NaN."""
     flat = np.ascontiguousarray(np.where(np.isnan(rows), np.inf, rows))
     keys = flat.view(np.dtype((np.void, flat.shape[1] * 8))).ravel()
-    return np.unique(keys, return_inverse=True)
+    return np.unique(keys, return_inverse=True)[1]

@@ -59,7 +59,7 @@ _CELLS = 30
 
 
 def measure(evidence: Evidence) -> Findings:
-    """Every measure; one that crashes is recorded with its error's type and without a value, so that it never passes."""
+    """Every measure; one that crashes is recorded with its error and without a value, so that it never passes."""
     scores: dict[str, Score] = {}
     details: dict[str, Any] = {"sizes": _sizes(evidence)}
     errors: dict[str, str] = {}

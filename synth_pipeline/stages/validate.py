@@ -1,0 +1,210 @@
+"""Validation: synthetic rows measured beside held-out real ones, checked against the contract, judged by the policy."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synth_pipeline.evaluation.gates import judge as judged_by
+from synth_pipeline.evaluation.gates import load_policy, verdict
+from synth_pipeline.evaluation.scorecard import Scorecard
+from synth_pipeline.progress import tick
+from synth_pipeline.protocols import registry
+from synth_pipeline.protocols.measure import Evidence
+from synth_pipeline.records import schema as schemas
+from synth_pipeline.records.files import create
+from synth_pipeline.records.identity import canonical, plan_id
+from synth_pipeline.records.ledger import Ledger
+from synth_pipeline.records.records import Records
+from synth_pipeline.spec.columns import Role
+from synth_pipeline.stages.run import NOUNS, Outcome, Result, Run, manifest, perform
+from synth_pipeline.stages.versions import VALIDATE as VERSION
+
+REPORT = "report.html"
+PROFILE = "profile.json"
+_ROWS = 100_000
+"""Released rows that statistics look at; exact checks look at all."""
+
+
+def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> Result:
+    """Measures, checks and judges; returns whatever the verdict is (`metrics["verdict"]`), raises only when it breaks.
+
+    Raises:
+        SpecError: the policy does not exist.
+    """
+    policy = load_policy(run.spec.validation.policy, run.base)
+    seeds = run.seeds.child("validate")
+    inputs = {
+        "synthetic": synthetic.content_id,
+        "model": model.content_id,
+        "protected": protected.content_id,
+    }
+    plan = plan_id(
+        "validate",
+        VERSION,
+        {**run.spec.slice("validate"), "policy": policy.to_json()},
+        inputs,
+        seed=seeds.integer(63),
+    )
+
+    def work(folder: Path) -> Outcome:
+        real, released = Records.open(protected.folder), Records.open(synthetic.folder)
+        root = str(real.facts.get("root", ""))
+        ledger = Ledger(run.home.ledger)
+        ledger.derive(root, run.spec.name, "validate", folder)
+        attempts = ledger.attempt(
+            root, run.spec.name, run.partition, _plan_less_seed(run, protected), synthetic.content_id
+        )
+        tick("validate", 0, note="reading")
+        evidence, warnings = _evidence(run, real, released, model)
+        findings = registry.find("modalities", run.spec.modality)().measure(evidence)
+        checks = _checks(run, real, released)
+        gates = judged_by(findings.scores, policy, attempts)
+        card = Scorecard(
+            dataset=run.spec.name,
+            partition=run.partition,
+            policy=policy.to_json(),
+            scores=findings.scores,
+            gates=gates,
+            verdict=verdict(gates, checks),
+            judged=inputs,
+            attempts=attempts,
+            details=findings.details,
+            checks=tuple(checks),
+            warnings=tuple(warnings),
+        )
+        tick("validate", 0, note="report")
+        _report(run, folder, card, real, released, model)
+        note = {"root": root, **card.to_json()}
+        content = hashlib.sha256(canonical({**note, "attempts": 0}).encode()).hexdigest()
+        text = json.dumps({"content_id": content, **note}, indent=1, ensure_ascii=False, allow_nan=False)
+        create(folder / NOUNS["validate"][1], text.encode())
+        return _outcome(manifest(folder, "validate"))
+
+    return perform(run, "validate", plan, work, lambda folder: _outcome(manifest(folder, "validate")))
+
+
+def _plan_less_seed(run: Run, protected: Result) -> str:
+    """What the attempt was an attempt at: the same for every seed."""
+    spec = {stage: run.spec.slice(stage) for stage in ("train", "generate")}
+    return plan_id("attempt", "1", spec, {"protected": protected.content_id})
+
+
+def _evidence(run: Run, real: Records, released: Records, model: Result) -> tuple[Evidence, list[str]]:
+    """Learned columns of both splits and of the released rows, and more rows of the same model if those are few."""
+    from synth_pipeline.evaluation.sample import draw as some
+    from synth_pipeline.stages.generate import draw
+
+    seeds, warnings = run.seeds.child("validate"), []
+    names = [column.name for column in schemas.learned(real.schema())]
+    shape = schemas.schema_of(schemas.Column.of(real.schema().field(name)) for name in names)
+    train, holdout, out = (
+        records.table(split, columns=names).cast(shape)
+        for records, split in ((real, "train"), (real, "holdout"), (released, None))
+    )
+    synthetic = out if out.num_rows <= _ROWS else some(released, None, _ROWS, seeds).select(names).cast(shape)
+    wanted = min(run.spec.validation.queries, max(train.num_rows, holdout.num_rows))
+    if synthetic.num_rows < wanted:
+        missing = wanted - synthetic.num_rows
+        batches = draw(model, real, missing, seeds.child("audit"), synthetic.num_rows, run.spec.generation)
+        more = pa.Table.from_batches(itertools.islice((batch.select(names).cast(shape) for _, batch in batches), None))
+        synthetic = pa.concat_tables([synthetic, more])
+        warnings.append(f"{missing} audit rows were drawn beside the {out.num_rows} released ones, for the statistics")
+    units = _units(real)
+    targets, sensitive = (schemas.with_role(shape, role) for role in (Role.TARGET, Role.SENSITIVE))
+    evidence = Evidence(
+        train=train,
+        holdout=holdout,
+        synthetic=synthetic,
+        released=out,
+        seeds=seeds,
+        target=targets[0] if targets else None,
+        sensitive=tuple(sensitive),
+        constraints=run.spec.constraints,
+        train_units=units and units[0],
+        holdout_units=units and units[1],
+        queries=run.spec.validation.queries,
+        full=run.spec.validation.full,
+    )
+    return evidence, warnings
+
+
+def _units(real: Records) -> tuple[Any, Any] | None:
+    """The person (or other unit) of each row, as integers; None: every row its own."""
+    name = real.unit.column
+    if name is None or name not in real.schema(real.unit.table).names:
+        return None
+    sides = [real.table(split, columns=[name]).column(0) for split in ("train", "holdout")]
+    codes = pa.chunked_array([chunk for side in sides for chunk in side.chunks]).dictionary_encode()
+    flat = codes.combine_chunks()
+    whole = flat if isinstance(flat, pa.DictionaryArray) else pa.concat_arrays(flat.chunks)
+    ids = whole.indices.to_numpy(zero_copy_only=False)
+    alone = np.isnan(ids) if ids.dtype.kind == "f" else np.zeros(len(ids), bool)
+    ids = np.where(alone, len(whole.dictionary) + np.arange(len(ids)), np.nan_to_num(ids)).astype(np.int64)
+    return ids[: len(sides[0])], ids[len(sides[0]) :]
+
+
+def _checks(run: Run, real: Records, released: Records) -> list[Mapping[str, Any]]:
+    """The frozen schema's promises, the contract's expectations and the residual scan, on the released bytes."""
+    from synth_pipeline.evaluation.contract import check_expectations, check_schema
+    from synth_pipeline.privacy.residual import scan
+    from synth_pipeline.publishing.nouns import find_noun
+
+    contract = run.spec.contract
+    tick("validate", 0, note="contract")
+    checks = check_schema(released, reference=real)
+    checks += check_expectations(
+        released, contract.synthetic, sample=contract.sample, seeds=run.seeds.child("validate", "contract")
+    )
+    tick("validate", 0, note="residual scan")
+    source = find_noun(run.home, run.spec.name, "ingest", str(real.facts.get("ingested", "")))
+    return checks + scan(released, real, Records.open(Path(source["folder"])) if source else None)
+
+
+def _report(run: Run, folder: Path, card: Scorecard, real: Records, released: Records, model: Result) -> None:
+    from synth_pipeline.evaluation.profile import compare, profile
+    from synth_pipeline.evaluation.report import render_internal
+
+    seeds = run.seeds.child("validate", "profile")
+    profiles = {
+        "real": profile(real, seeds=seeds, internal=True, split="train"),
+        "synthetic": profile(released, seeds=seeds, internal=True),
+        "comparison": compare(real, released, seeds, split="train"),
+    }
+    create(folder / PROFILE, json.dumps(profiles, ensure_ascii=False, default=str).encode(), private=True)
+    trained = manifest(model.folder, "train")
+    page = render_internal(
+        card,
+        profile=profiles,
+        history=_history(model.folder),
+        lineage={
+            "upstream": {**card.judged, "ingested": real.facts.get("ingested", "")},
+            "training": {"generator": trained["type"], "rows": trained["rows"], "licence": trained.get("licence", "")},
+            "generation": {"rows": released.rows()},
+            "validation": {"verdict": card.verdict},
+        },
+        protections=real.facts.get("report", ()),
+    )
+    create(folder / REPORT, page.encode(), private=True)
+
+
+def _history(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []  # a picture less; the model itself was checked when it was used
+
+
+def _outcome(note: Mapping[str, Any]) -> Outcome:
+    card = Scorecard.from_json(note)
+    metrics: dict[str, Any] = {name: score.value for name, score in card.scores.items() if score.value is not None}
+    metrics |= {"verdict": card.verdict, "attempts": card.attempts, "gates": [asdict(gate) for gate in card.gates]}
+    return Outcome(note["content_id"], metrics=metrics, warnings=card.warnings)
