@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def _schema(*roles: Role, kind: pa.DataType | None = None, **action: Any) -> pa.
 def _fill(schema: pa.Schema, total: int, cuts: tuple[int, ...] = (), seeds: Seeds = SEEDS) -> pa.Array:
     edges = [0, *cuts, total]
     x = pa.record_batch({"x": pa.array(range(total), pa.int64())})
-    parts = [fill(schema, x.slice(a, b - a), a, total, seeds) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [fill(schema, x.slice(a, b - a), a, total, seeds) for a, b in pairwise(edges)]
     table = pa.Table.from_batches(parts)
     assert table.schema.names == schema.names
     assert table.schema.equals(schema, check_metadata=True)

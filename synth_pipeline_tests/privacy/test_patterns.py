@@ -77,8 +77,9 @@ def test_leaves_look_alikes(text: str) -> None:
 
 
 def test_nulls_and_hostile_texts_are_looked_at_in_linear_time() -> None:
-    values = pa.array([None, "", "\0", "a\0b@c.de\0", "\u202eed.c@a", "😀" * 1000, "@" * 100_000, "1" * 1_000_000,
-                       "a.b@" * 250_000, "+1 " * 300_000, "1:" * 300_000, "AB12 " * 200_000, "x" * 999_990 + " a@b.org"])  # fmt: skip
+    odd = [None, "", "\0", "a\0b@c.de\0", "\u202eed.c@a", "😀" * 1000, "@" * 100_000, "1" * 1_000_000]
+    huge = ["a.b@" * 250_000, "+1 " * 300_000, "1:" * 300_000, "AB12 " * 200_000, "x" * 999_990 + " a@b.org"]
+    values = pa.array(odd + huge)
     began = time.perf_counter()
     found = patterns.holds(values)
     assert time.perf_counter() - began < 20

@@ -35,6 +35,7 @@ def _column(values: list[Any], kind: pa.DataType, meaning: Meaning, *roles: Role
 def people(canaries: bool = False) -> dict[str, Any]:
     rng = np.random.default_rng(3)
     text, number = pa.string(), pa.int64()
+    births = [dt.date(1940, 1, 1) + dt.timedelta(int(days)) for days in rng.integers(0, 20000, N)]
     out = {
         "visit": _column(list(range(1, N + 1)), number, Meaning.IDENTIFIER, Role.PRIMARY_KEY),
         "patient": _column([f"P-{i // 3:05d}" for i in range(N)], text, Meaning.IDENTIFIER, Role.ENTITY),
@@ -45,7 +46,7 @@ def people(canaries: bool = False) -> dict[str, Any]:
         "job": _column([str(w) for w in rng.choice(["nurse", "cook"], N)], text, Meaning.CATEGORY),
         "cost": _column([round(float(x), 2) for x in rng.lognormal(3, 1, N)], pa.float64(), Meaning.NUMBER),
         "days": _column([int(x) for x in rng.integers(0, 50, N)], number, Meaning.NUMBER),
-        "born": _column([dt.date(1940, 1, 1) + dt.timedelta(int(d)) for d in rng.integers(0, 20000, N)], pa.date32(), Meaning.DATETIME),
+        "born": _column(births, pa.date32(), Meaning.DATETIME),
         "alive": _column([bool(b) for b in rng.random(N) < 0.9], pa.bool_(), Meaning.BOOLEAN),
     }  # fmt: skip
     if canaries:

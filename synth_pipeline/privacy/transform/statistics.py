@@ -205,28 +205,6 @@ def _last(matrix: Any) -> bytes:
     return bytes(matrix[0])
 
 
-def _template(shape: Any, note: _Shape) -> dict[str, Any]:
-    constant = note.low == note.high
-    if note.rows < 20:
-        constant = shape == FIXED
-    # at the least the digits, or all, must stay free: a column of one value has no constant part
-    if not ((shape != FIXED) & ~constant).any():
-        constant = shape == FIXED
-    classes = [FIXED if fixed else int(kind) for fixed, kind in zip(constant, shape, strict=True)]
-    text = "".join(chr(sign) if kind == FIXED else "0" for sign, kind in zip(note.low, classes, strict=True))
-    used, room = 0, 1
-    for kind, sign in zip(classes, note.top, strict=True):
-        if kind != FIXED:
-            room *= len(ALPHABET[kind])
-            used = used * len(ALPHABET[kind]) + ALPHABET[kind].index(sign)
-    low = 0
-    if room <= 1 << 62:
-        # round up, so that the template does not tell the highest number
-        step = 10 ** max(0, len(str(used)) - 1)
-        low = (used // step + 1) * step
-    return {"text": text, "classes": "".join("dulh."[kind] for kind in classes), "low": low, "weight": note.rows}
-
-
 def contains(sorted_values: U64, values: U64) -> Any:
     """Which values are among sorted ones."""
     if not len(sorted_values):
