@@ -130,19 +130,39 @@ def test_a_column_that_nothing_makes_stays_empty_and_is_told(home: Home) -> None
 # --- conditions and balance ------------------------------------------------------------------------------------------
 
 
-def test_conditions(trained: tuple[Home, Result, Result]) -> None:
-    rows = made.rows_of(go(trained, generation={"rows": 200, "conditions": {"kind": "red", "member": True}}))
+GENERATORS = pytest.mark.parametrize("kind", ["trees", "gaussian_copula"])
+
+
+def drawn(home: Home, kind: str, **generation: Any) -> pa.Table:
+    protected = home.folder("work", "made", "protect") / "plan"
+    result = (
+        Result("protect", "plan", Records.open(protected).content_id, protected)
+        if protected.exists()
+        else made.protected(home)
+    )
+    run = made.run(home, generator={"type": kind}, generation=generation)
+    return made.rows_of(generate(run, train(run, result), result))
+
+
+@GENERATORS
+def test_conditions(home: Home, kind: str) -> None:
+    rows = drawn(home, kind, rows=200, conditions={"kind": "red", "member": True})
     assert set(rows["kind"].to_pylist()) == {"red"}
     assert set(rows["member"].to_pylist()) == {True}
-    dates = made.rows_of(go(trained, generation={"rows": 20, "conditions": {"since": "2020-03-01"}}))
-    assert {str(day) for day in dates["since"].to_pylist()} == {"2020-03-01"}
+    assert drawn(home, kind, rows=20, conditions={"member": None})["member"].null_count == 20
+    assert set(drawn(home, kind, rows=20, conditions={"age": 40})["age"].to_pylist()) == {40}
+    day = str(made.table()["since"][7].as_py())
+    assert {
+        str(drawn_day) for drawn_day in drawn(home, kind, rows=20, conditions={"since": day})["since"].to_pylist()
+    } == {day}
 
 
-def test_balance(trained: tuple[Home, Result, Result]) -> None:
-    uniform = made.rows_of(go(trained, generation={"rows": 900, "balance": {"kind": "uniform"}}))
+@GENERATORS
+def test_balance(home: Home, kind: str) -> None:
+    uniform = drawn(home, kind, rows=900, balance={"kind": "uniform"})
     counts = {pair["values"]: pair["counts"] for pair in uniform["kind"].value_counts().to_pylist()}
     assert all(count == pytest.approx(300, abs=60) for count in counts.values())
-    weighted = made.rows_of(go(trained, generation={"rows": 300, "balance": {"member": {"true": 9, "false": 1}}}))
+    weighted = drawn(home, kind, rows=300, balance={"member": {"true": 9, "false": 1}})
     assert pc.mean(weighted["member"].cast(pa.int8())).as_py() == pytest.approx(0.9, abs=0.06)
 
 
