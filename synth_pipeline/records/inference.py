@@ -124,12 +124,12 @@ class Facts:
 
     def _grid(self, numbers: np.ndarray) -> None:
         """The fewest decimals, up to 8, that write every value."""
+        largest = float(np.abs(numbers).max())
         while self.decimals is not None:
-            scaled = numbers * 10.0**self.decimals
-            if np.abs(scaled).max() < 2**53 and np.all(
-                np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1, np.abs(scaled))
-            ):
-                return
+            if largest * 10.0**self.decimals < 2**53:
+                scaled = numbers * 10.0**self.decimals
+                if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1, np.abs(scaled))):
+                    return
             self.decimals = self.decimals + 1 if self.decimals < 8 else None
 
     def _add_hashes(self, hashes: np.ndarray) -> None:

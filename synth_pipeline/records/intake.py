@@ -29,6 +29,7 @@ from synth_pipeline.spec.columns import ColumnSpec
 
 T = TypeVar("T")
 Hows = Mapping[str, How]
+MOST_READINGS = 4
 
 
 class Rows(NamedTuple):
@@ -86,8 +87,8 @@ class Intake:
                 break
         return self._resolve(facts)[0]
 
-    def reading(self, hows: Hows) -> _Reading:
-        return _Reading(self, hows)
+    def reading(self, hows: Hows) -> Pass:
+        return Pass(self, hows)
 
     def type_of(self, name: str, hows: Hows) -> pa.DataType:
         return TYPES[hows[name].kind] if name in hows else self.fields[name]
@@ -142,7 +143,7 @@ class Intake:
                     )
 
 
-class _Reading:
+class Pass:
     """Iterate once; then `outcome` tells whether the guess held."""
 
     def __init__(self, intake: Intake, hows: Hows) -> None:
@@ -150,7 +151,8 @@ class _Reading:
         self.facts = {name: Facts() for name in intake.fields}
         self.rejects = Rejects()
         self.rows = {one.label: 0 for one in intake.inputs}
-        self.read = 0
+        self.counts = {one.label: 0 for one in intake.inputs}
+        """Rows read, kept or not."""
         self.holds = True
         """False as soon as a value is seen that the guess cannot read: what is yielded after that is of no use."""
 
@@ -158,7 +160,7 @@ class _Reading:
         with ThreadPoolExecutor(2) as pool:
             for one in self.intake.inputs:
                 for chunk in ahead(one.source.batches()):
-                    self.read += chunk.batch.num_rows
+                    self.counts[one.label] += chunk.batch.num_rows
                     rows = self._typed(one.label, chunk, pool)
                     if rows is not None and rows.batch.num_rows:
                         self.rows[one.label] += rows.batch.num_rows
@@ -180,6 +182,18 @@ class _Reading:
             )
             for name in intake.fields
         ]
+
+    def check(self, limit: float) -> list[tuple[str, int, str, str]]:
+        """The rejected rows.
+
+        Raises:
+            SourceError: they are more than `limit` of all, or a source has no rows.
+        """
+        for one in self.intake.inputs:
+            if not self.counts[one.label] and not one.source.ragged:
+                raise SourceError("there are no rows, only a header", where=one.source.uri, fix="check the export")
+        ragged = [record for one in self.intake.inputs for record in one.source.ragged]
+        return self.rejects.finish(ragged, sum(self.counts.values()), limit, self.intake.inputs[0].source.uri)
 
     def _typed(self, label: str, chunk: Chunk, pool: ThreadPoolExecutor) -> Rows | None:
         intake = self.intake
@@ -215,10 +229,10 @@ class _Reading:
             return values, None
         texts, how = intake._text(batch, name), self.hows[name]
         values = facts.texts(texts, how)
-        if values is None and declared(intake.columns.get(name)) is not None:
+        if values is None:  # padded, in several formats, or not of this kind
             values = lenient(texts, how)
-        if values is None:
-            return None, None
+            if values.null_count != texts.null_count and declared(intake.columns.get(name)) is None:
+                return None, None
         refused = None
         if values.null_count != texts.null_count:
             refused = np.asarray(pc.and_(pc.is_null(values), pc.is_valid(texts)).to_numpy(zero_copy_only=False))
@@ -235,6 +249,34 @@ class _Reading:
             reason = f"not readable as {self.hows[name].kind.value}"
             self.rejects.add(chunk.file, chunk.start + new, [name] * len(new), [reason] * len(new))
         return keep & ~refused
+
+
+def settle(
+    intake: Intake, take: Callable[[Rows], object], again: Callable[[], object] = lambda: None
+) -> tuple[Pass, list[str]]:
+    """Reads until the guess holds: once, or twice when a late value changes a type.
+
+    Args:
+        take: gets the rows.
+        again: is called when all rows taken so far were of no use.
+    """
+    hows = intake.guess()
+    for _ in range(MOST_READINGS):
+        reading = intake.reading(hows)
+        for rows in reading:
+            if reading.holds:
+                take(rows)
+        found, notes = reading.outcome()
+        if reading.holds and found == hows:
+            return reading, notes
+        hows = found
+        again()
+    raise unsettled(intake)
+
+
+def unsettled(intake: Intake) -> SourceError:
+    """What is known of the whole input depends on the input alone, so a second reading confirms what the first found."""
+    return SourceError("the columns' types do not settle", where=intake.inputs[0].source.uri, fix="declare `columns:`")
 
 
 def _floor(how: How, frozen: Column, facts: Facts) -> How:

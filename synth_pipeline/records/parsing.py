@@ -184,9 +184,9 @@ def moment(text: str, month_first: bool) -> dt.datetime | None:
 _LONG = 10**15
 _BOOLS = pa.array([None, "true", "false", "True", "False", "TRUE", "FALSE"], pa.string())
 _WHOLE = r"^[+-]?[0-9]{1,19}$"
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(?i:[+-]?inf(inity)?|nan)$"
 _NUMERIC = (
-    ("zero", r"^-?0[0-9]"),  # a leading zero: a code, never a number
+    ("zero", r"^-?0[0-9]+(\.[0-9]*)?$"),  # a leading zero: a code, never a number
     ("int", r"^-?(0|[1-9][0-9]{0,14})$"),
     ("long", r"^-?[1-9][0-9]{15,17}$"),  # exact as int64, not as float64
     ("huge", r"^-?[1-9][0-9]{18,}$"),  # neither, in general

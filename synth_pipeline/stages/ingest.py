@@ -23,7 +23,7 @@ from synth_pipeline.records.contract import Contract, compare
 from synth_pipeline.records.files import replace
 from synth_pipeline.records.home import empty, lease
 from synth_pipeline.records.identity import digest, plan_id
-from synth_pipeline.records.intake import Input, Intake, Rows, Window
+from synth_pipeline.records.intake import MOST_READINGS, Input, Intake, Rows, Window, unsettled
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.partitions import keeper
 from synth_pipeline.records.records import DEFAULT_TABLE, Records, RecordsWriter, Unit
@@ -167,14 +167,14 @@ class _Work:
         )
         fraction = settled or split.default_fraction(10_000)
         hows = intake.guess()
-        while True:
+        for _ in range(MOST_READINGS):
             reading = intake.reading(hows)
             going = _Going(folder, self.run.spec.split, self._unit_column(intake), self.secret, fraction)
             with going:
                 for rows in reading:
                     if reading.holds:
                         going.write(rows)
-                    tick("ingest", reading.read)
+                    tick("ingest", sum(reading.counts.values()))
             found, notes = reading.outcome()
             decisions = reading.decisions()
             if not reading.holds or found != hows:
@@ -185,11 +185,14 @@ class _Work:
                 break
             going.writer.abandon()
             empty(folder)
+        else:
+            raise unsettled(intake)
         self.known.unchanged()
         limit = getattr(self.run.spec.source, "max_rejects", 0.01)
-        ragged = [record for one in self.inputs for record in one.source.ragged]
-        self._some(reading.read, sum(reading.rows.values()))
-        bad = reading.rejects.finish(ragged, reading.read, limit, self._uri)
+        bad = reading.check(limit)
+        rejected = reading.rejects.rows + sum(len(one.source.ragged) for one in self.inputs)
+        if self.run.partition and not sum(reading.rows.values()):
+            raise SourceError(f'no row belongs to partition "{self.run.partition}"', where=self._uri)
         schema = schema_of(d.column for d in decisions if d.column.name != self.run.spec.split.column)
         warnings = [*intake.warnings, *notes, *(note for d in decisions for note in d.warnings)]
         if frozen is not None:
@@ -199,9 +202,7 @@ class _Work:
         self._both_sides(going)
         if bad:
             rejects.write(folder, bad)
-            warnings.append(
-                f"{len(ragged) + reading.rejects.rows:,} rows could not be read: {rejects.NAME} says which and why"
-            )
+            warnings.append(f"{rejected:,} rows could not be read: {rejects.NAME} says which and why")
         contract = Contract(schema, fraction if self.secret else None, self._spec_digest, self._split_digest)
         going.writer.shapes[DEFAULT_TABLE] = schema
         records = going.writer.commit(
@@ -209,7 +210,7 @@ class _Work:
             {
                 "root": self.root,
                 "source": self._source_facts(),
-                "rows": {**going.rows, "rejected": len(ragged) + reading.rejects.rows},
+                "rows": {**going.rows, "rejected": rejected},
                 "split": self._split_facts(going, fraction),
                 "warnings": list(dict.fromkeys(warnings)),
                 "inferred": {d.column.name: dict(d.evidence) for d in decisions},
@@ -264,12 +265,6 @@ class _Work:
         if self.secret is None:
             return split.default_fraction(10_000)
         return split.default_fraction(reading.facts[unit].distinct if unit else sum(reading.rows.values()))
-
-    def _some(self, read: int, kept: int) -> None:
-        if read == 0:
-            raise SourceError("there are no rows, only a header", where=self._uri)
-        if kept == 0 and self.run.partition:
-            raise SourceError(f'no row belongs to partition "{self.run.partition}"', where=self._uri)
 
     def _both_sides(self, going: _Going) -> None:
         for side in ("train", "holdout"):

@@ -40,7 +40,7 @@ def read_tables(paths: Sequence[str | Path]) -> list[pa.Table]:
     Raises:
         SourceError: one cannot be read, or lacks a column of the first.
     """
-    from synth_pipeline.records.intake import Input, Intake
+    from synth_pipeline.records.intake import Input, Intake, settle
     from synth_pipeline.records.schema import schema_of
 
     with tempfile.TemporaryDirectory(prefix="synth-") as scratch:
@@ -51,22 +51,17 @@ def read_tables(paths: Sequence[str | Path]) -> list[pa.Table]:
             folder.mkdir()
             source.fetch(folder)
             inputs.append(Input(str(number), source))
-        intake = Intake(inputs)
-        hows = intake.guess()
-        while True:
-            reading = intake.reading(hows)
-            batches: dict[str, list[pa.RecordBatch]] = {one.label: [] for one in inputs}
-            for rows in reading:
-                batches[rows.label].append(rows.batch)
-            found, _ = reading.outcome()
-            if reading.holds and found == hows:
-                break
-            hows = found
-        for one in inputs:
-            reading.rejects.finish(one.source.ragged, reading.rows[one.label], 0.01, one.source.uri)
-            if not reading.rows[one.label]:
-                from synth_pipeline.errors import SourceError
+        batches: dict[str, list[pa.RecordBatch]] = {one.label: [] for one in inputs}
 
-                raise SourceError("there are no rows, only a header", where=one.source.uri)
+        def again() -> None:
+            for held in batches.values():
+                held.clear()
+
+        reading, _ = settle(
+            Intake(inputs),
+            take=lambda rows: batches[rows.label].append(rows.batch),
+            again=again,
+        )
+        reading.check(limit=0.01)
         schema = schema_of(decision.column for decision in reading.decisions())
         return [pa.Table.from_batches([b.cast(schema) for b in batches[one.label]], schema) for one in inputs]

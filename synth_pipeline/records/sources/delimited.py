@@ -90,7 +90,7 @@ def read(
         except _Straddle:
             if block >= _RECORD_LIMIT:
                 raise _long_record(where) from None
-            block *= 4
+            block = min(4 * block, _RECORD_LIMIT)
 
 
 class _Straddle(Exception):
@@ -109,13 +109,16 @@ def _pass(
     width = len(how.names)
 
     def bad(record: Any) -> str:
+        if "\n" in record.text and record.text.count('"') % 2:
+            raise _unclosed(where)
         # one column: an empty line is a missing value, not a short record
         ragged(Ragged(where, record.number - 1, f"{record.actual_columns} cells instead of {width}"))
         return "skip"
 
     text = pa.string()
     with _unpacked(path, where) as raw:
-        stream = raw if how.encoding != "utf-8" else _Checked(raw, where)
+        stream = _Checked(raw, where, nul=how.encoding != "utf-8")
+        last = None
         try:
             reader = pacsv.open_csv(
                 stream,
@@ -142,12 +145,16 @@ def _pass(
             for batch in reader:
                 if header and batch.num_rows:
                     batch, header = batch.slice(1), False  # names are ours: the header is the first record
+                last = batch if batch.num_rows else last
                 if skip >= batch.num_rows:
                     skip -= batch.num_rows
                     continue
                 if skip:
                     batch, skip = batch.slice(skip), 0
                 yield batch
+            end = last.column(width - 1)[-1].as_py() if last is not None else None
+            if end and "\n" in end and not stream.closes_a_quote:
+                raise _unclosed(where)
         except pa.ArrowInvalid as error:
             message = str(error)
             if "straddling object" in message:
@@ -164,21 +171,28 @@ def _pass(
 
 
 class _Checked(io.RawIOBase):
-    """A stream that refuses NUL bytes: they mean a binary file, or UTF-16 without its mark."""
+    """A stream that refuses NUL bytes (they mean a binary file, or UTF-16 without its mark) and knows its end."""
 
-    def __init__(self, raw: pa.NativeFile, where: str) -> None:
+    def __init__(self, raw: pa.NativeFile, where: str, nul: bool) -> None:
         super().__init__()
-        self._raw, self._where, self._done = raw, where, 0
+        self._raw, self._where, self._nul, self._done, self._tail = raw, where, nul, 0, b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
         data = bytes(self._raw.read(size))
-        if (place := data.find(b"\0")) >= 0:
+        if not self._nul and (place := data.find(b"\0")) >= 0:
             raise _nul(self._where, self._done + place)
         self._done += len(data)
+        if data:
+            self._tail = (self._tail + data[-8:])[-8:]
         return data
+
+    @property
+    def closes_a_quote(self) -> bool:
+        """Whether the text ends in a quote and perhaps a line end: else a cell with several lines was left open."""
+        return self._tail.replace(b"\0", b"").rstrip(b"\r\n").endswith(b'"')
 
 
 def _unpacked(path: Path, where: str) -> pa.NativeFile:
@@ -263,6 +277,15 @@ def _nul(where: str, offset: int) -> SourceError:
         f"byte {offset:,} is NUL: this is not a text file, or it is UTF-16 without a byte-order mark",
         where=where,
         fix="set `source.encoding: utf-16-le`, or remove the NUL bytes",
+    )
+
+
+def _unclosed(where: str) -> SourceError:
+    return SourceError(
+        "a quote is opened and not closed before the end of the file",
+        where=where,
+        kept="nothing: all records behind that quote would have been lost in one cell",
+        fix="close it, or double it if it is part of the text",
     )
 
 

@@ -61,7 +61,7 @@ class Sql:
     def fetch(self, scratch: Path) -> None:
         self._copy = scratch / "rows.parquet"
         with self._database.connected(self._where) as connection:
-            query = self._query or f"SELECT * FROM {self._named(connection)}"
+            query = self._query or f"SELECT * FROM {self._named(connection)}"  # noqa: S608 - quoted
             try:
                 self._stream(connection, query, self._copy)
             except connection.Error as error:
@@ -225,7 +225,8 @@ class _Postgres:
     def tables(self, connection: Any) -> dict[str, str]:
         with closing(connection.cursor()) as cursor:
             cursor.execute(
-                "SELECT table_schema::text, table_name::text, table_schema::text = ANY (current_schemas(false)::text[]) "
+                "SELECT table_schema::text, table_name::text, "
+                "table_schema::text = ANY (current_schemas(false)::text[]) "
                 "FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
             )
             found: dict[str, str] = {}
