@@ -31,7 +31,7 @@ from synth_pipeline.spec.generation import GeneratorConfig
 _CELLS = 40_000_000
 _MOST_ROWS = 262_144
 _TEST_ROWS = 50_000
-_TEST_QUERIES = 5_000
+_TEST_QUERIES = 4_000
 _CHUNK = 65_536
 _CONSTRAINTS: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(tuple[Constraint, ...])
 

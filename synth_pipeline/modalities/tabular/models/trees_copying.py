@@ -12,8 +12,10 @@ from synth_pipeline.features.columns import Levels, TableEncoder
 
 FLOOR = 20
 """No leaf is smaller unless the user says so, whatever the copy test allows."""
-_ROUNDS = 6
+_ROUNDS = 5
+_START = 120
 _BLOCK = 512
+_POINTS = 8_192
 _WIDTH = 512
 _LEVEL_WIDTH = 16
 
@@ -59,33 +61,39 @@ def positions(encoder: TableEncoder, table: pa.Table, rng: np.random.Generator) 
 def nearest_share(queries: np.ndarray, learned: np.ndarray, unseen: np.ndarray) -> tuple[float, float, float]:
     """Share of queries nearer to `learned` than to `unseen` (a tie counts half), and the rates of exact matches."""
     wins = exact = reference = 0.0
+    sides = _with_norms(learned), _with_norms(unseen)
     for low in range(0, len(queries), _BLOCK):
         block = queries[low : low + _BLOCK]
-        near, far = (_least(block, points) for points in (learned, unseen))
+        near, far = (_least(block, side) for side in sides)
         wins += float((near < far).sum()) + 0.5 * float((near == far).sum())
         exact += float((near == 0).sum())
         reference += float((far == 0).sum())
     return wins / len(queries), exact / len(queries), reference / len(queries)
 
 
-def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float, start: int = 100) -> int:
-    """The smallest leaf whose copy test keeps `limit`, by bisection; leaves as large as the table if none does."""
-    passed: int | None = None
-    failed: int | None = None
-    leaf = int(np.clip(start, FLOOR, max(FLOOR, rows // 4)))
+def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> int:
+    """The smallest leaf whose copy test keeps `limit`, found in few tests; no splits at all if none does.
+
+    Between tests the excess is taken to fall with leaf^-0.8 (measured on Adult between 50 and 400).
+    """
+    passed, failed = rows, 0
+    leaf = int(np.clip(_START, FLOOR, max(FLOOR, rows // 4)))
     for _ in range(_ROUNDS):
-        if measure(leaf).keeps(limit):
+        test = measure(leaf)
+        step = (max(test.excess, limit / 8) / limit) ** 1.25
+        if test.keeps(limit):
             passed = leaf
-            ahead = leaf // 2 if failed is None else int(np.sqrt(leaf * failed))
+            ahead = leaf * min(max(step, 0.25), 0.8)
+            if test.excess > 0.75 * limit:
+                break
         else:
             failed = leaf
-            ahead = leaf * 2 if passed is None else int(np.sqrt(leaf * passed))
-        ahead = int(np.clip(ahead, FLOOR, rows // 2))
-        known = [edge for edge in (passed, failed) if edge is not None]
-        if any(abs(np.log(ahead / edge)) < 0.15 for edge in known):
+            ahead = leaf * min(max(step, 1.25), 4)
+        ahead = max(ahead, FLOOR, failed * 1.2)
+        if ahead > min(passed / 1.2, rows / 2):
             break
-        leaf = ahead
-    return passed if passed is not None else rows
+        leaf = int(ahead)
+    return passed
 
 
 def judges_half_width(rows: int) -> float:
@@ -99,11 +107,12 @@ def judges_half_width(rows: int) -> float:
 def _least(block: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Squared distance to the nearest point, rounded where float32 cannot tell it from equality."""
     best = np.full(len(block), np.inf, np.float32)
-    norm = np.einsum("ij,ij->i", block, block)
-    for low in range(0, len(points), 32_768):
-        part = points[low : low + 32_768]
-        distance = block @ part.T
-        distance *= -2
-        distance += np.einsum("ij,ij->i", part, part)
-        np.minimum(best, distance.min(1) + norm, out=best)
-    return np.round(np.maximum(best, 0), 5)
+    # |q - p|² = |q|² + [-2q, 1]·[p, |p|²]: one product, one pass for the minimum
+    queries = np.concatenate([-2 * block, np.ones((len(block), 1), np.float32)], axis=1)
+    for low in range(0, len(points), _POINTS):
+        np.minimum(best, (queries @ points[low : low + _POINTS].T).min(1), out=best)
+    return np.round(np.maximum(best + np.einsum("ij,ij->i", block, block), 0), 5)
+
+
+def _with_norms(points: np.ndarray) -> np.ndarray:
+    return np.concatenate([points, np.einsum("ij,ij->i", points, points)[:, None]], axis=1)
