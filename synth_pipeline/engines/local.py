@@ -26,7 +26,7 @@ class LocalEngine:
     """Worker processes of one thread each; `workers` defaults to the usable cores."""
 
     def __init__(self, workers: int | None = None, small: int = SMALL) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or usable_cores()
         self._small = small
 
     def map_shards(
@@ -38,12 +38,19 @@ class LocalEngine:
             WorkerLost: a worker died (killed, out of memory, a crash in native code).
         """
         workers = min(self.workers, len(tasks))
+        if multiprocessing.current_process().daemon:
+            workers = 1  # a daemonic process may have no children
         if workers <= 1 or sum(task.units for task in tasks) < self._small:
             if tasks:
                 state = setup()
                 yield from (fn(state, task) for task in tasks)
             return
         yield from _in_processes(fn, tasks, setup, workers)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_processes(

@@ -120,6 +120,72 @@ def test_what_is_committed_is_not_touched_again(tmp_path: Path) -> None:
     assert json.loads((first.folder / "records.json").read_text())["content_id"] == first.content_id
 
 
+KILLED_TRAINING = """
+import os, signal, sys
+from pathlib import Path
+from synth_pipeline.records.home import Home
+from synth_pipeline.stages.train import train
+from synth_pipeline_tests.stages import made
+
+run = made.run(Home(Path(sys.argv[1])), generator={"type": "trees"})
+object.__setattr__(run, "report", lambda step, values: os.kill(os.getpid(), signal.SIGKILL))
+train(run, run.latest("protect"))
+"""
+
+
+def test_training_starts_afresh_after_a_kill(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    protected = made.protected(home, made.table(4_000))
+    home.point("made", "protect", None, protected.to_json())
+    arguments = [sys.executable, "-c", KILLED_TRAINING, str(home.root)]
+    assert subprocess.run(arguments, cwd=ROOT, timeout=120).returncode == -signal.SIGKILL
+    run = made.run(home, generator={"type": "trees"})
+    (left,) = (path for path in home.folder("work", "made", "train").iterdir() if path.is_dir())
+    assert (left / "history.jsonl").exists()
+    assert not (left / "model.json").exists()
+    result = train(run, protected)
+    assert result.folder == left
+    steps = [json.loads(line)["step"] for line in (left / "history.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from synth_pipeline.errors import StorageError
+from synth_pipeline.records.home import Home
+from synth_pipeline.stages.generate import generate
+from synth_pipeline_tests.stages import made
+
+if __name__ == "__main__":
+    run = made.run(Home(Path(sys.argv[1])), generator={"type": "trees"}, engine={"workers": int(sys.argv[2])},
+                   generation={"rows": 320_000, "shard_rows": 100_000})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # no file may grow beyond: like a full disk
+    try:
+        generate(run, run.latest("train"), run.latest("protect"))
+    except StorageError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path, workers: int) -> None:
+    home = Home(tmp_path / "home")
+    model, protected = prepared(home, "trees")
+    script = tmp_path / "full.py"
+    script.write_text(FULL_DISK)
+    arguments = [sys.executable, str(script), str(home.root), str(workers)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "generate could not write" in done.stdout
+    assert "free some space" in done.stdout
+    run = made.run(home, generator={"type": "trees"}, generation={"rows": 320_000, "shard_rows": 100_000})
+    result = generate(run, model, protected)
+    assert result.rows == 320_000
+    assert not list(result.folder.rglob(".*"))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_of_a_killed_driver_do_no_harm(tmp_path: Path, workers: int) -> None:
     """Killed with one or two workers, resumed with the other number: the content of an undisturbed run."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from synth_pipeline.engines.local import usable_cores
 from synth_pipeline.errors import MissingExtra, SpecError, TrainingError, did_you_mean
 from synth_pipeline.modalities.tabular.models.sdv_layout import Layout
 from synth_pipeline.modalities.tabular.models.sdv_scrub import scrub
@@ -39,6 +40,7 @@ _OWN = ("type", "sdv_constraints")
 """Settings of ours; all others are SDV's own arguments."""
 
 _BATCH = 65_536
+_CELLS = 100_000_000
 
 
 class Sdv:
@@ -59,6 +61,11 @@ class Sdv:
         self._summary: dict[str, Any] = {}
 
     def fit(self, records: Records, seeds: Seeds, report: Report) -> None:
+        if (cells := records.rows() * len(records.schema())) > _CELLS:
+            raise TrainingError(
+                f"SDV holds the whole table in memory, several times: {cells:,} cells are too many",
+                fix="use `generator: {type: trees}`, which streams",
+            )
         table = records.table()
         self._layout = Layout.learn(table)
         frame = self._layout.encode(table)
@@ -136,9 +143,8 @@ class Sdv:
         from sdv import cag
 
         where = f"generator.sdv_constraints[{index}]"
-        known = [name for name in dir(cag) if name[0].isupper() and name != "ProgrammableConstraint"]
-        name = wanted.get("class_name", wanted.get("constraint_class"))
-        parameters = wanted.get("parameters", wanted.get("constraint_parameters"))
+        known = [name for name in cag.__all__ if "Programmable" not in name]  # those are code, not data
+        name, parameters = wanted.get("class_name"), wanted.get("parameters")
         if name not in known or not isinstance(parameters, Mapping):
             raise SpecError(
                 f"not an SDV constraint; {did_you_mean(str(name), known)}",
@@ -228,7 +234,7 @@ def _quiet(seeds: Seeds | None = None) -> Iterator[None]:
         random.seed(seeds.child("random").integer())
         np.random.seed(seeds.child("numpy").integer())  # noqa: NPY002
         torch.manual_seed(seeds.child("torch").integer())
-    torch.set_num_threads(min(states[3], len(os.sched_getaffinity(0))))
+    torch.set_num_threads(min(states[3], usable_cores()))
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")

@@ -105,13 +105,6 @@ class Layout:
                 found[_alias(i)] = float((_seconds if self.kinds[i] == "time" else _floats)(array)[0])
         return found
 
-    def seconds(self, name: str, text: Any) -> Any:
-        """A bound of a time column, in SDV's numbers."""
-        i = self.schema.names.index(name)
-        if self.kinds[i] != "time":
-            return text
-        return float(_seconds(pa.array([str(text)]).cast(_value_type(self.schema.field(i).type)))[0])
-
     def save(self, path: Path) -> None:
         """One row whose columns are lists of levels: Arrow keeps every type exactly."""
         fields = [pa.field(f.name, pa.list_(_value_type(f.type))) for f in self.schema]
