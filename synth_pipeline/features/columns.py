@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -187,7 +188,7 @@ class TableEncoder:
                 levels = pa.ipc.open_file(file).read_all()
             with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise StorageError("the columns' code books cannot be read", where=str(folder)) from error
         grouped: dict[str, dict[str, np.ndarray]] = {}
         for key, array in arrays.items():
@@ -206,10 +207,6 @@ class TableEncoder:
 def is_ordered(column: Column) -> bool:
     """Whether a column is learned as numbers on a line."""
     return column.meaning in (Meaning.NUMBER, Meaning.DATETIME) and numbers.supported(column.type)
-
-
-def by_name(items: Iterable[Column]) -> Mapping[str, Column]:
-    return {column.name: column for column in items}
 
 
 def _fit(column: Column, array: pa.ChunkedArray, bins: int, sub_bins: int, extremes: bool) -> Book:

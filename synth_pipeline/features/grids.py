@@ -226,7 +226,8 @@ def _step(uniq: np.ndarray) -> int:
     """The widest grid that all values lie on."""
     if uniq.dtype != np.int64 or len(uniq) < 2:
         return 1
-    return int(np.gcd.reduce(np.diff(uniq.view(np.uint64))))
+    step = int(np.gcd.reduce(np.diff(uniq.view(np.uint64))))
+    return step if step < 1 << 62 else 1  # wider than int64 can add
 
 
 def _middle(low: Any, high: Any, step: int) -> Any:

@@ -74,7 +74,9 @@ class Age(Spec):
     type: Literal["age"]
     birth: str = Field(description="Date column.")
     age: str = Field(description="Integer column.")
-    at: str | datetime.date = Field(description="Date column, or one date, at which the age holds.")
+    at: datetime.date | str = Field(
+        union_mode="left_to_right", description="Date column, or one date, at which the age holds."
+    )
 
 
 class Predicate(Spec):

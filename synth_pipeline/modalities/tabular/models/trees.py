@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -116,7 +117,7 @@ class Trees:
             note = json.loads((folder / "trees.json").read_text("utf-8"))
             with np.load(folder / "forest.npz", allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise StorageError("the saved trees cannot be read", where=str(folder), fix="train again") from error
         model = cls(
             Config(**note["config"]), _CONSTRAINTS.validate_python(note["constraints"]), copy_limit=note["copy_limit"]

@@ -111,7 +111,7 @@ def _grow(
     least: int,
     seed: int,
 ) -> Tree:
-    seen = variables[index].view[target]
+    seen = _classes(variables[index], target)
     before = [feature for feature in before if views[feature].min(initial=0) != views[feature].max(initial=0)]
     rows = len(target)
     if not before or rows < 2 * least or seen.min() == seen.max():
@@ -132,6 +132,16 @@ def _grow(
     used = [i for i in range(len(before)) if low[ends, i].any() or (high[ends, i] < VIEWS).any()]
     reach = tuple(_reach(places[i], low[ends, i], high[ends, i]) for i in used)
     return _compile(tuple(before[i] for i in used), reach, leaf_of[tree.apply(x)], len(ends), target)
+
+
+def _classes(variable: Variable, target: np.ndarray) -> np.ndarray:
+    """What the tree tells apart: views, or fewer classes where there would hardly be rows in each."""
+    seen = variable.view[target]
+    most = max(2, len(target) // 4)
+    _, dense = np.unique(seen, return_inverse=True)
+    if len(dense) and dense.max() >= most:
+        return (dense * most // (dense.max() + 1) if variable.ordered else np.minimum(dense, most - 1)).astype(np.uint8)
+    return seen
 
 
 def _places(view: np.ndarray, feature: Variable, seen: np.ndarray, target: Variable) -> np.ndarray:
