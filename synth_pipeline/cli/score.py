@@ -86,7 +86,7 @@ def _show(card: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else 160)
     gates = {gate.name: gate for gate in card.gates}
     table = Table("measure", "value", "95 % interval", "held-out rows", "n", "limit", "verdict", box=None)
     for name, score in card.scores.items():

@@ -160,13 +160,13 @@ def _checks(run: Run, real: Records, released: Records) -> list[Mapping[str, Any
 
     contract = run.spec.contract
     tick("validate", 0, note="contract")
-    checks = check_schema(released, reference=real)
+    checks: list[Mapping[str, Any]] = [*check_schema(released, reference=real)]
     checks += check_expectations(
         released, contract.synthetic, sample=contract.sample, seeds=run.seeds.child("validate", "contract")
     )
     tick("validate", 0, note="residual scan")
     source = find_noun(run.home, run.spec.name, "ingest", str(real.facts.get("ingested", "")))
-    return checks + scan(released, real, Records.open(Path(source["folder"])) if source else None)
+    return [*checks, *scan(released, real, Records.open(Path(source["folder"])) if source else None)]
 
 
 def _report(run: Run, folder: Path, card: Scorecard, real: Records, released: Records, model: Result) -> None:
