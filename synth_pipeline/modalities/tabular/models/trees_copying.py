@@ -33,7 +33,7 @@ class CopyTest:
 
     def keeps(self, limit: float) -> bool:
         """Neither leaning on training rows nor repeating them more than unseen rows would be repeated."""
-        slack = 3 * np.sqrt(max(self.exact_reference, 1e-4) / self.queries)
+        slack = max(0.001, 3 * np.sqrt(self.exact_reference / self.queries))
         return self.excess <= limit and self.exact <= self.exact_reference + slack
 
 
