@@ -87,11 +87,11 @@ def test_it_fits_reads_and_asks_for_nothing(
 
 
 def test_links_of_the_contents_lead_to_their_sections(browser: Any, reports: dict[str, Path]):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page.goto(reports["public"].as_uri())
     page.click("nav >> text=How to load this")
-    page.wait_for_function("location.hash === '#load'")
-    page.wait_for_function("document.querySelector('#load').getBoundingClientRect().top < innerHeight")
+    page.wait_for_url("**#load")
+    assert page.evaluate("document.querySelector('#load').getBoundingClientRect().top") < 900
     page.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from synth_pipeline.evaluation.report import charts, words
 from synth_pipeline.evaluation.report.charts import number, percent
-from synth_pipeline.evaluation.report.views import Table, short
+from synth_pipeline.evaluation.report.tables import Table, short
 
 Profile = Mapping[str, Any]
 _STATISTICS = ("mean", "std", "min", "q1", "median", "q3", "max", "skewness")

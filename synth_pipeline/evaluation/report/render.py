@@ -11,9 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from synth_pipeline.evaluation.report import profiles, views, words
+from synth_pipeline.evaluation.report import origins, pictures, profiles, verdicts, words
 from synth_pipeline.evaluation.report.charts import number, percent
 from synth_pipeline.evaluation.report.suppress import suppressed
+from synth_pipeline.evaluation.report.tables import short
 from synth_pipeline.evaluation.scorecard import Scorecard
 
 MAX_BYTES = 3_000_000
@@ -61,11 +62,11 @@ def render_internal(
         return {
             **_common(scorecard, scorecard.details, curve, most),
             "internal": True,
-            "protections": views.protections(protections, most),
+            "protections": origins.protections(protections, most),
             "profile": profiles.side_by_side(profile.get("real"), profile.get("synthetic"), most),
             "tests": profiles.tests(profile.get("comparison"), most),
-            "lineage": views.lineage(lineage),
-            "facts": views.facts(scorecard, lineage),
+            "lineage": origins.lineage(lineage),
+            "facts": origins.facts(scorecard, lineage),
             "footer": "Internal report: it holds statistics of protected rows. Export makes the publishable one.",
         }
 
@@ -96,11 +97,11 @@ def render_public(
             "internal": False,
             "version": manifest.get("version", ""),
             "description": manifest.get("description", ""),
-            "protections": views.protections(privacy.get("found") or (), most, privacy.get("actions")),
+            "protections": origins.protections(privacy.get("found") or (), most, privacy.get("actions")),
             "profile": profiles.alone(synthetic_profile, most),
-            "lineage": views.lineage(manifest),
-            "load": views.load(manifest),
-            "facts": views.facts(scorecard, manifest),
+            "lineage": origins.lineage(manifest),
+            "load": origins.load(manifest),
+            "facts": origins.facts(scorecard, manifest),
             "footer": "Every row of this dataset was drawn from a model. Real rows appear in this report only as "
             f"counts of at least {details.get('sizes', {}).get('K', 10)}.",
         }
@@ -114,18 +115,19 @@ def _common(
     return {
         "dataset": scorecard.dataset,
         "partition": scorecard.partition,
+        "attempts": scorecard.attempts,
         "policy_name": scorecard.policy.get("name", ""),
-        "banner": views.banner(scorecard),
-        "gates": views.gates(scorecard),
-        "copying": views.copying(scorecard, details),
-        "columns": views.columns(scorecard, details, most),
-        "associations": views.associations(scorecard, details),
-        "pca": views.pca(details),
-        "utility": views.utility(scorecard, details),
-        "training": views.training(history),
-        "measures": views.measures(scorecard),
-        "checks": views.checks(scorecard, details),
-        "warnings": views.warnings(scorecard, details),
+        "banner": verdicts.banner(scorecard),
+        "gates": verdicts.gates(scorecard),
+        "copying": pictures.copying(scorecard, details),
+        "columns": pictures.columns(scorecard, details, most),
+        "associations": pictures.associations(scorecard, details),
+        "pca": pictures.pca(details),
+        "utility": pictures.utility(scorecard, details),
+        "training": pictures.training(history),
+        "measures": verdicts.measures(scorecard),
+        "checks": verdicts.checks(scorecard, details),
+        "warnings": verdicts.warnings(scorecard, details),
         "k": details.get("sizes", {}).get("K", 10),
     }
 
@@ -152,12 +154,12 @@ def _render(context: dict[str, Any]) -> str:
             "tests": None,
             "style": Markup(style),  # noqa: S704 - our own file
             "style_hash": f"sha256-{digest}",
-            "title": f"{views.short(context['dataset'])} · {flavour}",
+            "title": f"{short(context['dataset'])} · {flavour}",
             "sections": sections,
             "verdicts": words.VERDICTS,
             "number": number,
             "percent": percent,
-            "short": views.short,
+            "short": short,
             **context,
         }
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from synth_pipeline.evaluation.scorecard import Gate, Scorecard
+from synth_pipeline.evaluation.gates import judge
+from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.protocols.measure import Score
 
 HOSTILE = (
@@ -38,18 +39,26 @@ def scorecard(
         "constraint_violations": Score(0.0, None, None, None, 16_281),
         "missing_error": Score(None, error="MemoryError"),
     }
-    limits = {"copy_excess": 0.08, "exact_match_excess": 0.001, "value_replay_excess": 0.001, "tstr_ratio": 0.9}
-    gates = tuple(
-        Gate(n, scores[n].value, scores[n].low, scores[n].high, limit, verdict if n == "copy_excess" else "pass")
-        for n, limit in limits.items()
-    )
+    policy = {
+        "name": "internal",
+        "version": 1,
+        "gates": {
+            "copy_excess": {"max": 0.08},
+            "exact_match_excess": {"max": 0.005},
+            "value_replay_excess": {"max": 0.02},
+            "shape_error": {"max": 0.1, "over_reference": True},
+            "tstr_ratio": {"min": 0.9},
+        },
+    }
+    judged = judge(scores, policy)
+    assert judged[0].verdict == verdict
     return Scorecard(
         **{
             "dataset": "adult",
             "partition": None,
-            "policy": {"name": "internal", "version": "1"},
+            "policy": policy,
             "scores": scores,
-            "gates": gates,
+            "gates": judged,
             "verdict": verdict,
             "judged": {"synthetic": "a" * 64, "protected": "b" * 64, "model": "c" * 64},
             "attempts": 2,

@@ -1,0 +1,173 @@
+"""What the gates, measures and checks said: the banner, cards, tables and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from synth_pipeline.evaluation.report import charts, words
+from synth_pipeline.evaluation.report.charts import number
+from synth_pipeline.evaluation.report.tables import Table, sentence, short, table
+from synth_pipeline.evaluation.scorecard import Gate, Scorecard
+from synth_pipeline.protocols.measure import Score
+
+
+def banner(scorecard: Scorecard) -> dict[str, Any]:
+    """The verdict in one sentence, and each reason against it."""
+    blocking = [check for check in scorecard.checks if check.get("blocking", True) and not check.get("passed")]
+    failed = [gate for gate in scorecard.gates if gate.verdict != "pass"]
+    verdict = "fail" if blocking and scorecard.verdict == "pass" else scorecard.verdict
+    headline, text = words.BANNERS[verdict]
+    if blocking:
+        headline = "A check failed" if not failed else headline
+        text = "What the data must keep was not kept: this table is not published." if not failed else text
+    why = [_why(gate, scorecard) for gate in failed]
+    why += [f"{short(check['name'])}: {short(check.get('note', 'failed'), 300)}." for check in blocking]
+    return {"verdict": verdict, "sign": words.VERDICTS[verdict][0], "headline": headline, "text": text, "why": why}
+
+
+def _why(gate: Gate, scorecard: Scorecard) -> str:
+    about, limit = words.of(gate.name), _limit(scorecard, gate.name)
+    if gate.value is None:
+        return f"{about.title}: not measured. {sentence(gate.reason)}".strip()
+    interval = f" (interval {about.show(gate.low)} to {about.show(gate.high)})" if gate.low is not None else ""
+    above = " above held-out rows" if limit.over else ""
+    asked = f"{'at least' if limit.at_least else 'at most'} {about.show(gate.threshold)} is asked for"
+    return f"{about.title}: {about.show(gate.value)}{above}{interval}, {asked}. {_explained(gate)}"
+
+
+def _explained(gate: Gate) -> str:
+    """Why a gate did not pass, and how many rows would tell, where the gate says so."""
+    if gate.value is None or gate.verdict == "pass":
+        return sentence(gate.reason)
+    if gate.verdict == "inconclusive" and "lies within" not in gate.reason and gate.reason:
+        return sentence(gate.reason)
+    _, _, more = gate.reason.partition("; ")
+    return f"{words.VERDICTS[gate.verdict][2]} {sentence(more)}".strip()
+
+
+def gates(scorecard: Scorecard) -> list[dict[str, Any]]:
+    """One card per gate; what did not pass comes first."""
+    order = {"fail": 0, "inconclusive": 1, "pass": 2}
+    ranked = sorted(scorecard.gates, key=lambda gate: order.get(gate.verdict, 0))
+    return [card(scorecard, gate.name, gate) for gate in ranked]
+
+
+def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str, Any]:
+    score = scorecard.scores.get(name) or Score(None, error="no such measure")
+    about, limit = words.of(name), _limit(scorecard, name)
+    if gate is None:
+        expected = (scorecard.details.get("copying") or {}).get("pi") if name == "nearest_share" else None
+        value, low, high, reference, verdict = score.value, score.low, score.high, score.reference, ""
+    else:
+        expected, verdict = None, gate.verdict
+        value, low, high = gate.value, gate.low, gate.high
+        reference = 0.0 if limit.over else score.reference
+    gauge = charts.gauge(
+        value,
+        low,
+        high,
+        limit=gate.threshold if gate else None,
+        at_least=limit.at_least,
+        reference=reference,
+        expected=expected,
+        verdict=verdict,
+        show=about.show,
+    )
+    compared = f"above held-out rows ({about.show(score.reference)})" if gate and limit.over else ""
+    return {
+        "words": about,
+        "gated": gate is not None,
+        "verdict": verdict,
+        "value": value,
+        "low": low,
+        "high": high,
+        "compared": compared,
+        "n": score.n,
+        "notes": " ".join(filter(None, (_explained(gate) if gate and value is not None else "", _told_by(score)))),
+        "error": score.error or ("" if value is not None else (gate.reason if gate else "") or "there is no value"),
+        "gauge": gauge,
+    }
+
+
+def _told_by(score: Score) -> str:
+    return sentence(short(score.note, 300))
+
+
+def measures(scorecard: Scorecard) -> Table | None:
+    gated = {gate.name: gate for gate in scorecard.gates}
+    rows = []
+    for name, score in scorecard.scores.items():
+        about, gate = words.of(name), gated.get(name)
+        asked, over = _limit(scorecard, name), " over reference" if _limit(scorecard, name).over else ""
+        limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}{over}" if gate else "–"
+        rows.append(
+            (
+                Markup("{}<small>{}</small>").format(about.title, name),
+                about.show(score.value) if not score.error else "–",
+                f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
+                about.show(score.reference),
+                number(score.n) if score.n else "–",
+                limit,
+                " ".join(words.VERDICTS[gate.verdict][:2]) if gate else "",
+                short(score.error or score.note, 300),
+            )
+        )
+    head = ("Measure", "Value", "95\u00a0% interval", "Reference", "n", "Limit", "Verdict", "Note")
+    return table("Measures", head, ("t", "n", "n", "n", "n", "n", "w", "t"), rows)
+
+
+def checks(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What did not pass, or everything when it is little; passed checks are folded away."""
+    if not scorecard.checks:
+        return None
+    rows = [(check.get("passed"), _check(check)) for check in scorecard.checks]
+    broken, kept = [row for passed, row in rows if not passed], [row for passed, row in rows if passed]
+    head, kinds = ("Check", "Result", "Found", "Rows looked at"), ("", "", "t", "n")
+    folded = len(kept) > 12
+    shown = broken if folded and broken else broken + kept if not folded else kept[:6]
+    rules = [
+        (short(rule["constraint"], 200), number(rule["violations"]), number(rule["of"]))
+        for rule in details.get("constraints") or ()
+    ]
+    told = f"{len(rows):,} checks of the contract and of what survived the privacy filter: "
+    told += f"{len(broken):,} did not pass." if broken else "all passed."
+    rest = kept if broken else kept[6:]
+    return {
+        "told": told,
+        "table": Table("Checks", head, kinds, shown),
+        "kept": Table("Passed", head, kinds, rest[:600]) if folded else None,
+        "constraints": Table("Constraints", ("Constraint", "Rows that break it", "Of rows"), ("t", "n", "n"), rules)
+        if rules
+        else None,
+    }
+
+
+def _check(check: Mapping[str, Any]) -> tuple[Any, ...]:
+    passed = "✓ passed" if check.get("passed") else "✕ failed" if check.get("blocking", True) else "! warning"
+    return (short(check["name"], 120), passed, short(check.get("note", ""), 400), number(check.get("rows")))
+
+
+def warnings(scorecard: Scorecard, details: Mapping[str, Any]) -> list[str]:
+    crashed = [
+        f"{words.of(name).title} could not be measured ({short(error, 200)})."
+        for name, error in (details.get("errors") or {}).items()
+    ]
+    return [sentence(short(text, 600)) for text in scorecard.warnings[:100]] + crashed
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Which way a policy's limit points, and whether it is held against the difference from held-out rows."""
+
+    at_least: bool
+    over: bool
+
+
+def _limit(scorecard: Scorecard, name: str) -> _Limit:
+    note = (scorecard.policy.get("gates") or {}).get(name) or {}
+    at_least = note.get("min") is not None if note else words.of(name).at_least
+    return _Limit(at_least, bool(note.get("over_reference")))
