@@ -227,7 +227,7 @@ def test_saved_artefacts_hold_no_rows(kind: str, tmp_path: Path) -> None:
 
 def test_the_leak_is_real_without_the_scrub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: from an unscrubbed CTGAN every row's categories are rebuilt, so the test above can fail."""
-    monkeypatch.setattr("synth_pipeline.modalities.tabular.models.sdv.scrub", lambda _model, _rows: None)
+    monkeypatch.setattr("synth_pipeline.modalities.tabular.models.sdv.scrub", lambda *_: None)
     table = every_type().select(["level", "coded", "__class__"])
     fitted("ctgan", table).save(tmp_path)
     loaded = pickle.loads((tmp_path / "synthesizer.pkl").read_bytes())
@@ -249,8 +249,15 @@ def test_anything_else_as_long_as_the_table_refuses_to_be_saved() -> None:
             self.inner = {"rows": np.zeros((ROWS, 3))}
 
     with pytest.raises(PrivacyError, match="rows"):
-        sdv_scrub.scrub(Keeper(), ROWS)
-    sdv_scrub.scrub(Keeper(), ROWS + 1)
+        sdv_scrub.scrub(Keeper(), ROWS, 3)
+    sdv_scrub.scrub(Keeper(), ROWS + 1, 3)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 12])
+def test_tiny_tables_are_learned(rows: int) -> None:
+    """As many rows as columns: nothing is taken for a leak."""
+    table = every_type(40).slice(0, rows).select(["id 🙂", "level", "__class__", "day", "flag"])
+    assert drawn(fitted("gaussian_copula", table), 10).num_rows == 10
 
 
 def test_importing_the_adapter_imports_no_sdv_and_using_it_writes_nothing_below_home(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Sdv:
             self._model = self._build()
             with _watched(self._model, tell):
                 self._model.fit({"data": frame})
-            scrub(self._model, len(frame))
+            scrub(self._model, *frame.shape)
             self._model._creation_date = self._model._fitted_date = None  # equal models, equal bytes
             self._model._synthesizer_id = self._type
         self._summary = {"columns": frame.shape[1], **last}
@@ -164,7 +164,8 @@ class Sdv:
         from sdv.sampling import Condition
 
         try:
-            frame = self._model.sample_from_conditions([Condition(values, rows)], batch_size=rows)["data"]
+            with redirect_stderr(io.StringIO()):  # a progress bar
+                frame = self._model.sample_from_conditions([Condition(values, rows)], batch_size=rows)["data"]
         except ValueError:
             frame = ()
         if len(frame) < rows:
@@ -190,7 +191,8 @@ class Sdv:
         import pandas as pd
 
         if not fixed and not weights:
-            return self._model.sample(rows)["data"]
+            with redirect_stderr(io.StringIO()):  # a progress bar
+                return self._model.sample(rows)["data"]
         groups = [(dict(fixed), rows)]
         for name, wanted in weights.items():
             codes = self._layout.codes(name, list(wanted))
@@ -225,7 +227,7 @@ def _watched(model: Any, report: Report) -> Iterator[None]:
 
 @contextmanager
 def _quiet(seeds: Seeds | None = None) -> Iterator[None]:
-    """SDV with seeded global streams, which it draws from, put back after; no warnings, prints or progress bars."""
+    """SDV with seeded global streams, which it draws from, put back after; no warnings, no prints."""
     _import()
     import torch
 
@@ -236,7 +238,7 @@ def _quiet(seeds: Seeds | None = None) -> Iterator[None]:
         torch.manual_seed(seeds.child("torch").integer())
     torch.set_num_threads(min(states[3], usable_cores()))
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

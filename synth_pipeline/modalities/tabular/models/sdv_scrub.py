@@ -13,7 +13,11 @@ KERNEL_POINTS = 512
 """Quantiles that stand for a kernel density's training values."""
 
 
-def scrub(model: Any, rows: int) -> None:
+FEWEST = 64
+"""Rows below which a length says nothing: lists of columns, levels or settings are as long by chance."""
+
+
+def scrub(model: Any, rows: int, columns: int) -> None:
     """Removes what SDV is known to keep of the rows, then looks for anything else of that length.
 
     Raises:
@@ -26,6 +30,8 @@ def scrub(model: Any, rows: int) -> None:
             owner.loss_values = None
         if type(owner).__name__ == "GaussianKDE" and hasattr(owner, "_params"):
             _thin(owner)
+    if rows < max(FEWEST, 4 * columns):
+        return
     if found := sorted({path for path, thing in _walk(model, "synthesizer") if _as_long_as(thing, rows)}):
         raise PrivacyError(
             f"the fitted synthesizer still holds something as long as the training table: {', '.join(found[:5])}",
@@ -62,7 +68,7 @@ def _walk(thing: Any, path: str, seen: set[int] | None = None) -> Iterator[tuple
     yield path, thing
     if isinstance(thing, dict):
         for key, value in list(thing.items()):
-            yield from _walk(value, f"{path}[{key if isinstance(key, str) and path.count('[') == 0 else '…'}]", seen)
+            yield from _walk(value, f"{path}[{key if isinstance(key, str) else '…'}]", seen)
     elif isinstance(thing, (list, tuple, set, frozenset)):
         for value in list(thing):
             yield from _walk(value, f"{path}[…]", seen)

@@ -160,9 +160,6 @@ class Trees:
             return max(copying.FLOOR, inner.num_rows // 4)
         pick = seeds.generator().permutation(inner.num_rows)[:_TEST_ROWS]
         folds = [inner.take(pa.array(np.sort(half))) for half in np.array_split(pick, 2)]
-        judge = TableEncoder.fit(pa.concat_tables(folds), self.plan.columns, bins=256, extremes=True)
-        rng = seeds.child("corners")
-        points = [copying.positions(judge, fold, rng.generator()) for fold in folds]
         tests: list[copying.CopyTest] = []
 
         def measure(leaf: int) -> copying.CopyTest:
@@ -173,11 +170,7 @@ class Trees:
                 draw = seeds.child("drawing", side).generator()
                 rows = min(_TEST_QUERIES, fold.num_rows)
                 drawn = encoder.decode(Drawer(forest).draw(rows, draw), draw)
-                found.append(
-                    copying.nearest_share(
-                        copying.positions(judge, drawn, rng.generator()), points[side], points[1 - side]
-                    )
-                )
+                found.append(copying.nearest_share(drawn, fold, folds[1 - side]))
             share, exact, reference = np.mean(found, axis=0).tolist()
             test = copying.CopyTest(leaf, share, 2 * share - 1, 2 * rows, exact, reference)
             tests.append(test)

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from synth_pipeline.features.columns import Levels, TableEncoder
-
 FLOOR = 20
 """No leaf is smaller unless the user says so, whatever the copy test allows."""
 _ROUNDS = 5
 _START = 120
-_BLOCK = 512
-_POINTS = 8_192
-_WIDTH = 512
-_LEVEL_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -37,38 +31,19 @@ class CopyTest:
         return self.excess <= limit and self.exact <= self.exact_reference + slack
 
 
-def positions(encoder: TableEncoder, table: pa.Table, rng: np.random.Generator) -> np.ndarray:
-    """Rows as points (float32): a number by its rank, a level by a corner, so that each column weighs at most 1."""
-    ranks = encoder.ranks(table)
-    parts: list[np.ndarray] = []
-    for index, (column, book) in enumerate(zip(encoder.columns, encoder.books, strict=True)):
-        if isinstance(book, Levels):
-            codes = book.encode(table.column(column.name))
-            if book.size + 1 <= 4 * _LEVEL_WIDTH:
-                corners = np.eye(book.size + 1, dtype=np.float32)
-            else:  # nearly equidistant points in few dimensions
-                corners = rng.standard_normal((book.size + 1, _LEVEL_WIDTH), dtype=np.float32)
-                corners /= np.linalg.norm(corners, axis=1, keepdims=True)
-            parts.append(corners[codes] * np.float32(np.sqrt(0.5)))
-        else:
-            parts.append(np.nan_to_num(ranks[:, index], nan=-1.0)[:, None])
-    points = np.concatenate(parts, axis=1)
-    if points.shape[1] > _WIDTH:
-        points = points @ rng.standard_normal((points.shape[1], _WIDTH), dtype=np.float32) / np.float32(np.sqrt(_WIDTH))
-    return points
+def nearest_share(drawn: pa.Table, learned: pa.Table, unseen: pa.Table) -> tuple[float, float, float]:
+    """Share of drawn rows nearer to `learned` than to `unseen` (a tie counts half), and the rates of exact matches.
 
+    Distances are those of the gate that will judge the release: what it sees, this test must see.
+    """
+    from synth_pipeline.evaluation.columns import compared, points
+    from synth_pipeline.evaluation.neighbours import nearest
 
-def nearest_share(queries: np.ndarray, learned: np.ndarray, unseen: np.ndarray) -> tuple[float, float, float]:
-    """Share of queries nearer to `learned` than to `unseen` (a tie counts half), and the rates of exact matches."""
-    wins = exact = reference = 0.0
-    sides = _with_norms(learned), _with_norms(unseen)
-    for low in range(0, len(queries), _BLOCK):
-        block = queries[low : low + _BLOCK]
-        near, far = (_least(block, side) for side in sides)
-        wins += float((near < far).sum()) + 0.5 * float((near == far).sum())
-        exact += float((near == 0).sum())
-        reference += float((far == 0).sum())
-    return wins / len(queries), exact / len(queries), reference / len(queries)
+    cols = compared(learned, unseen, drawn)
+    queries, *sides = points([drawn, learned, unseen], [learned, unseen], cols)
+    near, far = (np.round(nearest(queries, side).distance, 5) for side in sides)
+    wins = float((near < far).mean()) + 0.5 * float((near == far).mean())
+    return wins, float((near == 0).mean()), float((far == 0).mean())
 
 
 def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> int:
@@ -102,17 +77,3 @@ def judges_half_width(rows: int) -> float:
     1.5: its rows cluster on their nearest real units, and its split is less even than the fold's.
     """
     return 1.5 * 1.96 / np.sqrt(min(rows, 20_000))
-
-
-def _least(block: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Squared distance to the nearest point, rounded where float32 cannot tell it from equality."""
-    best = np.full(len(block), np.inf, np.float32)
-    # |q - p|² = |q|² + [-2q, 1]·[p, |p|²]: one product, one pass for the minimum
-    queries = np.concatenate([-2 * block, np.ones((len(block), 1), np.float32)], axis=1)
-    for low in range(0, len(points), _POINTS):
-        np.minimum(best, (queries @ points[low : low + _POINTS].T).min(1), out=best)
-    return np.round(np.maximum(best + np.einsum("ij,ij->i", block, block), 0), 5)
-
-
-def _with_norms(points: np.ndarray) -> np.ndarray:
-    return np.concatenate([points, np.einsum("ij,ij->i", points, points)[:, None]], axis=1)
