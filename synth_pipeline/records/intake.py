@@ -275,7 +275,7 @@ def settle(
 
 
 def unsettled(intake: Intake) -> SourceError:
-    """What is known of the whole input depends on the input alone, so a second reading confirms what the first found."""
+    """What the whole input shows depends on it alone, so a second reading confirms the first: this is a defect."""
     return SourceError("the columns' types do not settle", where=intake.inputs[0].source.uri, fix="declare `columns:`")
 
 

@@ -104,9 +104,24 @@ class Sql:
             }
             schema = pa.schema(list(zip(names, kinds, strict=True)))
             with pq.ParquetWriter(target, schema, compression="zstd", compression_level=1) as writer:
-                for batch in gather(_from(reader, skip)):
+                for batch in gather(self._rows(reader, skip)):
                     arrays = [columnar.plain(a, kind) for a, kind in zip(batch.columns, kinds, strict=True)]
                     writer.write_batch(pa.record_batch(arrays, schema))
+
+    def _rows(self, reader: Any, skip: int) -> Iterator[pa.RecordBatch]:
+        batches = iter(reader)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (OSError, pa.ArrowException) as error:  # its text may quote a value
+                lost = "ERROR:" not in str(error) and "SQLite" not in str(error)
+                kind = SourceUnavailable if lost else SourceError
+                told = "the connection was lost" if lost else "the database failed on some row of the query"
+                raise kind(told, where=self._where, fix="run again" if lost else "try the query by hand") from None
+            if batch is None:
+                return
+            yield batch.slice(skip)
+            skip = max(0, skip - batch.num_rows)
 
     def _named(self, connection: Any) -> str:
         assert self._table is not None
@@ -170,8 +185,6 @@ class _Sqlite:
     def execute(self, cursor: Any, query: str, where: str) -> tuple[int, dict[str, Reading]]:
         cursor.execute(f"SELECT * FROM ({query}) LIMIT 0")  # noqa: S608 - the user's own query, on a read-only handle
         names = cursor.fetch_record_batch().schema.names
-        if len(set(names)) < len(names):
-            raise SourceError("two columns of the query have the same name", where=where, fix="name them with AS")
         kinds = ", ".join(f"group_concat(DISTINCT typeof({_quoted(name)}))" for name in names)
         cursor.execute(f"SELECT {kinds} FROM ({query})")  # noqa: S608
         found = cursor.fetchall()
@@ -266,12 +279,6 @@ def _unconnected(told: str, where: str) -> SourceError:
     if "database" in told and "does not exist" in told:
         return SourceError("there is no such database on the server", where=where)
     return SourceUnavailable(f"the database server does not answer ({host})", where=where, fix="is it running?")
-
-
-def _from(reader: Any, skip: int) -> Iterator[pa.RecordBatch]:
-    for batch in reader:
-        yield batch.slice(skip)
-        skip = max(0, skip - batch.num_rows)
 
 
 def _odd(arrow: pa.DataType) -> bool:
