@@ -319,7 +319,7 @@ def _show(manifest: Manifest) -> None:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+    return f"{value or 0:.4g}" if isinstance(value, int | float) else "-"  # never "-0"
 
 
 def _say(text: str) -> None:

@@ -22,7 +22,7 @@ def card(manifest: Manifest) -> bytes:
 def inert(text: str) -> str:
     """Text that Markdown, HTML and template engines show as it is."""
     line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
-    line = re.sub(r"[&<>\"'`*\[\]{}|\\#~!$=@]", lambda sign: f"&#{ord(sign[0])};", line)
+    line = re.sub(r"[&<>`*\[\]{}|\\#~!$=@]", lambda sign: f"&#{ord(sign[0])};", line)
     return re.sub(r"^([-+_])|^(\d+)([.)])", lambda m: f"&#{ord(m[1])};" if m[1] else f"{m[2]}&#{ord(m[3])};", line)
 
 
@@ -125,7 +125,7 @@ def _licence(manifest: Manifest) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else ""
+    return f"{value or 0:.4g}" if isinstance(value, int | float) else ""  # no "-0"
 
 
 def _shown(name: str) -> str:

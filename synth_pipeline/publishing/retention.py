@@ -29,6 +29,8 @@ class Forgotten:
     uri: str
     folders: list[Path] = field(default_factory=list)
     definitions: list[Path] = field(default_factory=list)
+    traces: list[Path] = field(default_factory=list)
+    """Of unexpected errors, whosever they are: only these files may quote a row."""
     releases: list[Release] = field(default_factory=list)
     retracted: list[str] = field(default_factory=list)
 
@@ -38,6 +40,7 @@ class Forgotten:
             "source": self.uri,
             "folders": [str(folder) for folder in self.folders],
             "definitions": [str(folder) for folder in self.definitions],
+            "traces": len(self.traces),
             "releases": [f"{r.dataset}{f'[{r.partition}]' if r.partition else ''}@{r.version}" for r in self.releases],
             "retracted": self.retracted,
         }
@@ -57,7 +60,7 @@ def find_source(home: Home, text: str) -> Forgotten:
     known = sorted(folder.name for folder in work.iterdir() if folder.is_dir()) if work.is_dir() else []
     if not found and text in known:
         roots = {_root(note) for stage in MANIFESTS for _, note in nouns(home, text, stage)} - {""}
-        found = {root: uri for root in roots for _, uri in ledger.find_roots(root)}
+        found = {root: uri for root in roots for _, uri in ledger.find_roots(root)} or {"": text}
     if not found:
         raise SpecError(f'no source is known as "{text}"; {did_you_mean(text, known)}', where=str(home.root))
     if len(found) > 1:
@@ -65,13 +68,17 @@ def find_source(home: Home, text: str) -> Forgotten:
         raise SpecError(f"{len(found)} sources go by that name: {listed}", fix="give one of the ids")
     root, uri = found.popitem()
     gone = Forgotten(root, uri, releases=ledger.releases(root))
-    derived = {folder: dataset for dataset, _, folder in ledger.derived(root)}
+    # only what lies in this home: a copied one still names the folders of the home that it was copied from
+    derived = {folder: dataset for dataset, _, folder in ledger.derived(root) if folder.is_relative_to(work)}
     for dataset in known:  # whoever did not tell the ledger is found by its own manifest
         for stage in MANIFESTS:
-            derived |= {folder: dataset for folder, note in nouns(home, dataset, stage) if _root(note) == root}
-    gone.folders = sorted(folder for folder in derived if folder.exists())
-    own = [home.root / "defs" / dataset for dataset in sorted(set(derived.values()))]
+            derived |= {folder: dataset for folder, note in nouns(home, dataset, stage) if root and _root(note) == root}
+    concerned = {*derived.values(), *([text] if text in known else [])}
+    interrupted = {folder for dataset in concerned for folder in _uncommitted(work / dataset)}
+    gone.folders = sorted(folder for folder in {*derived, *interrupted} if folder.exists())
+    own = [home.root / "defs" / dataset for dataset in sorted(concerned)]
     gone.definitions = [folder for folder in own if folder.is_dir()]
+    gone.traces = sorted((home.root / "logs").glob("*.txt"))
     return gone
 
 
@@ -96,6 +103,8 @@ def forget(home: Home, gone: Forgotten, store: Store | None = None) -> None:
             shutil.rmtree(dataset, ignore_errors=True)  # contracts, tokens, interrupted work
     for folder in gone.definitions:
         shutil.rmtree(folder, ignore_errors=True)
+    for trace in gone.traces:
+        trace.unlink(missing_ok=True)
     if store is not None:
         for release in gone.releases:
             line = Line(store, release.dataset, release.partition or None)
@@ -150,7 +159,7 @@ def _store_waste(store: Store, days: float) -> Iterator[tuple[Waste, Any]]:
 
 def _work_waste(home: Home, days: float) -> Iterator[tuple[Waste, Any]]:
     work = home.root / "work"
-    for stage in sorted(work.glob("*/*")) if work.is_dir() else ():
+    for stage in sorted(path for path in work.glob("*/*") if path.is_dir()):
         kept = {_named(home, pointer) for pointer in stage.glob("current*.json")}
         for folder in sorted(entry for entry in stage.iterdir() if entry.is_dir()):
             if folder in kept or _age(folder) <= days:
@@ -181,6 +190,14 @@ def _named(home: Home, pointer: Path) -> Path | None:
     suffix = pointer.stem.removeprefix("current")
     note = home.pointed(pointer.parent.parent.name, pointer.parent.name, suffix.removeprefix("@") or None)
     return Path(note["folder"]) if note else None
+
+
+def _uncommitted(dataset: Path) -> Iterator[Path]:
+    """Work that was interrupted, of whatever source."""
+    for stage, name in MANIFESTS.items():
+        for folder in (dataset / stage).glob("*"):
+            if folder.is_dir() and not (folder / name).is_file():
+                yield folder
 
 
 def _root(note: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
         published = _publish(run, card, plan, scorecard, synthetic, model, protected)
         done.append(published)
         note = {
+            "root": published.manifest.source.root,
             "version": published.manifest.version,
             "content_id": published.manifest.content_id,
             "store": run.store,

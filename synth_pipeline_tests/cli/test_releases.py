@@ -136,6 +136,11 @@ def test_forget_wipes_what_derives_from_one_source_alone(two: Path, home: Home) 
     home.point("visits", "ingest", None, {"folder": str(told)})
     home.point("other", "ingest", None, {"folder": str(kept)})
     (home.definitions / "visits").mkdir()
+    (home.folder("work", "visits") / "contract.json").write_text("{}")
+    (home.folder("logs") / "1-synth.txt").write_text("a trace")
+    foreign = two / "another-home" / "ingested"
+    foreign.mkdir(parents=True)
+    ledger.derive(root, "visits", "ingest", foreign)
     ledger.release(root, "visits", None, "v0002", "x", "p")
     with lease(untold), pytest.raises(StorageBusy):
         run("forget", "visits.csv", "--yes")
@@ -146,13 +151,24 @@ def test_forget_wipes_what_derives_from_one_source_alone(two: Path, home: Home) 
     assert note["retracted"] == ["visits@v0002"]
     assert not told.exists()
     assert not untold.exists()
+    assert not (home.root / "work" / "visits").exists()
     assert home.pointed("visits", "ingest", None) is None
     assert not (home.definitions / "visits").exists()
+    assert not list((home.root / "logs").iterdir())
+    assert foreign.exists()
     assert kept.exists()
     assert home.pointed("other", "ingest", None) is not None
     assert load("visits").version == "v0001"
     with pytest.raises(SpecError, match="no source is known"):
         run("forget", "visitors.csv", "--yes")
+
+
+def test_forget_reaches_work_that_was_interrupted_before_anything_was_committed(home: Home) -> None:
+    folder = home.noun("visits", "ingest", "a" * 24)
+    folder.mkdir()
+    (folder / "part").write_text("rows")
+    said("forget", "visits", "--yes")
+    assert not folder.exists()
 
 
 def test_forget_asks_which_when_two_sources_share_a_name(two: Path, home: Home) -> None:
@@ -169,6 +185,7 @@ def test_gc_keeps_what_pointers_name(two: Path, home: Home) -> None:
     for folder in (old, named, busy):
         for path in (*folder.rglob("*"), folder):
             os.utime(path, (time.time() - 9 * 86_400,) * 2)
+    (home.root / "work" / "visits" / "contract.json").write_text("{}")
     orphan = Path(open_store().where) / "visits" / "versions" / "v0009" / "data"
     orphan.mkdir(parents=True)
     (orphan / "part").write_text("half")
