@@ -76,7 +76,8 @@ class Detector:
         return {name: finding for name, finding in found.items() if finding}
 
     def _look(self, tally: _Tally, values: pa.Array) -> None:
-        step = max(1, len(values) // _PER_BATCH)  # spread over the batch: neighbours often repeat
+        wanted = _PER_BATCH if tally.distinct < 10 * _ENOUGH else _PER_BATCH // 4
+        step = max(1, len(values) // wanted)  # spread over the batch: neighbours often repeat
         picked = values.take(pa.array(np.arange(0, len(values), step))) if step > 1 else values
         levels = picked.unique().drop_null()
         if not len(levels):

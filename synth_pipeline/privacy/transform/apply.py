@@ -43,7 +43,10 @@ class Protector:
     def learn(self, values: pa.Array, units: U64 | None) -> None:
         """Takes training rows' source values."""
         if self.protection.surrogate:
-            self.repeats.add(fingerprints(values, self._levels_key))
+            if self.protection.counted:
+                self.repeats.add(fingerprints(values, self._levels_key))
+            else:
+                self.repeats.skip(values)
             if self.form is None and (digits := self._kind_digits):
                 self.form = digit_form(values, digits)
             if self.form is None and self.protection.entity in ("ip", "mac", "iban"):

@@ -201,14 +201,18 @@ def _letters(rest: U64) -> pa.Array:
 
 @cache
 def pool(method: str, locale: str) -> pa.Array:
-    """Distinct values of one Faker provider, in the order that seed 0 gives them."""
+    """Distinct values of one Faker provider: its whole list if it has one, else what seed 0 draws."""
     from faker import Faker
 
     try:
         source = Faker(locale)
+        for provider in source.get_providers():
+            listed = getattr(provider, f"{method}s", None)
+            if isinstance(listed, (tuple, list, dict)) and len(listed) > 100:
+                return pa.array(list(dict.fromkeys(map(str, listed))), pa.large_string())
         draw = getattr(source, method)
         source.seed_instance(0)
-        found = dict.fromkeys(str(draw()).replace("\n", ", ") for _ in range(3000))
+        found = dict.fromkeys(str(draw()).replace("\n", ", ") for _ in range(1500))
     except (AttributeError, TypeError) as error:
         if isinstance(error, AttributeError) and "locale" in str(error).lower():
             raise SpecError(f'Faker has no locale "{locale}"', where="privacy.locale") from error

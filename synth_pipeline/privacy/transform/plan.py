@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -37,6 +37,8 @@ class Protection:
     surrogate: bool = False
     scrub: bool = False
     least: int = 1
+    counted: bool = True
+    """Whether values may repeat: not those of a primary key of one column."""
 
     @property
     def identifies(self) -> bool:
@@ -64,7 +66,11 @@ def plan(schema: pa.Schema, spec: PrivacySpec, found: Mapping[str, Finding]) -> 
     for name in spec.columns:
         if name not in cols:
             raise SpecError(f'there is no column "{name}"; {did_you_mean(name, cols)}', where="privacy.columns")
-    return {name: _one(column, spec, found.get(name)) for name, column in cols.items()}
+    made = {name: _one(column, spec, found.get(name)) for name, column in cols.items()}
+    keys = [name for name, column in cols.items() if Role.PRIMARY_KEY in column.roles]
+    if len(keys) == 1:
+        made[keys[0]] = replace(made[keys[0]], counted=False)
+    return made
 
 
 def _one(column: Column, spec: PrivacySpec, finding: Finding | None) -> Protection:
@@ -105,7 +111,7 @@ def _one(column: Column, spec: PrivacySpec, finding: Finding | None) -> Protecti
     if finding and finding.embedded:
         reason = f"{finding.entity} found {finding.evidence}: those are removed"
     kept = _keep(column, spec, reason, scrub=spec.detect)
-    return Protection(**{**kept.__dict__, "entity": entity, "share": share})
+    return replace(kept, entity=entity, share=share)
 
 
 def _declared(column: Column, action: Action, spec: PrivacySpec, finding: Finding | None) -> Protection:

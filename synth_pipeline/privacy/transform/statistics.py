@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from synth_pipeline.privacy.transform.hashing import U64, as_text, is_number
 from synth_pipeline.privacy.transform.permutation import ALPHABET, CLASSES, FIXED, ROOM, shapes
 
-_HELD = 1_000_000
+_HELD = 524_288
 """Entries after which counts are merged."""
-_KEPT = 500_000
+_KEPT = 262_144
 """Rare levels remembered after a merge; beyond it their counts start again, which can only suppress more."""
 _SAMPLED = 131_072
 """Distinct values whose repeats are counted exactly; a keyed-hash sample of all when there are more."""
@@ -93,6 +93,11 @@ class Repeats:
         self._size += len(self._held[-1])
         if self._size > _HELD:
             self._merge()
+
+    def skip(self, values: pa.Array) -> None:
+        """Takes values that are known to be all different."""
+        self.rows += len(values)
+        self.missing += values.null_count
 
     @property
     def null_rate(self) -> float:
