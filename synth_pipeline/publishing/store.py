@@ -292,7 +292,11 @@ class RemoteStore:
             return
         try:
             # a publisher that commits between the look and the claim has removed its own claim by then
-            yield not self.exists(f"{folder}/{MANIFEST}")
+            ours = not self.exists(f"{folder}/{MANIFEST}")
+            for name in self.names(folder) if ours else ():
+                if name != CLAIM:
+                    self.delete(f"{folder}/{name}")
+            yield ours
         finally:
             self.delete(f"{folder}/{CLAIM}" if self.exists(f"{folder}/{MANIFEST}") else folder)
 

@@ -14,6 +14,7 @@ import pytest
 
 import synth_pipeline
 from synth_pipeline.publishing.store import open_store
+from synth_pipeline.records.records import RecordsWriter, Unit
 from synth_pipeline.spec.publication import Export
 from synth_pipeline_tests.publishing.made import SCHEMA, published, synthetic
 
@@ -95,3 +96,41 @@ def test_mlcroissant(release: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert note["prov:wasDerivedFrom"]
     assert note["prov:wasGeneratedBy"]
     assert not issues.warnings
+
+
+def test_hostile_names_are_read_as_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+    import mlcroissant as mlc
+    import polars as pl
+
+    names = ["=cmd|' /C calc'!A0", "<script>alert(1)</script>", "{{ 7*7 }}", "a|b\n---", "__class__", "😀", "a/b", " "]
+    batch = pa.table({name: ["x", "{{ 1 }}", None] for name in names}).to_batches()[0]
+    done = published(open_store(tmp_path / "releases"), synthetic(tmp_path / "s", parts=1, batch=batch))
+    found = datasets.load_dataset(done.location, cache_dir=str(tmp_path / "cache"))
+    assert found["train"].column_names == names
+    assert pl.scan_parquet(Path(done.location) / "data").collect().columns == names
+    described = mlc.Dataset(jsonld=f"{done.location}/croissant.json")
+    assert not described.metadata.ctx.issues.errors
+
+
+def test_several_tables_are_several_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+    import mlcroissant as mlc
+
+    tables = {
+        "people": pa.table({"id": [1, 2, 3], "name": ["a", "b", "c"]}),
+        "orders": pa.table({"person": [1, 1, 2, 3], "price": [1.5, 2.5, 3.5, None]}),
+    }
+    writer = RecordsWriter(tmp_path / "s", {name: table.schema for name, table in tables.items()})
+    for name, table in tables.items():
+        writer.write(name, "train", table.to_batches()[0])
+    done = published(open_store(tmp_path / "releases"), writer.commit(Unit("people"), {}), "shop")
+    assert (Path(done.location) / "data" / "orders" / "train-00000-of-00001.parquet").is_file()
+    for name, table in tables.items():
+        found = datasets.load_dataset(done.location, name, cache_dir=str(tmp_path / "cache"))
+        assert found["train"].to_dict() == table.to_pydict()
+        assert synth_pipeline.load("shop", store=tmp_path / "releases").to_arrow(name).to_pydict() == table.to_pydict()
+        described = mlc.Dataset(jsonld=f"{done.location}/croissant.json")
+        assert len(list(described.records(f"{name}-rows"))) == table.num_rows
