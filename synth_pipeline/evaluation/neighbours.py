@@ -13,6 +13,8 @@ from synth_pipeline.evaluation.threads import spread
 Array = np.ndarray
 _QUERIES = 128
 _ROWS = 4096  # a block of distances and its scratch stay within the cores' caches
+_SPARSE = 0.1
+"""Pairs that levels leave over are measured one by one when they are no more than this part of a block."""
 _TIES = 256
 """Tied rows that are remembered per query; their number and weight are counted whatever it is."""
 
@@ -44,14 +46,14 @@ def nearest(queries: Points, side: Points) -> Nearest:
     slack = 1e-6 * (1 + len(side.axes) + len(side.levels))
     distance = np.empty(len(queries), np.float32)
     weight = np.zeros(len(queries), np.float64)
-    q_axes, q_levels = torch.from_numpy(queries.axes), torch.from_numpy(queries.levels)
-    r_axes, r_levels = torch.from_numpy(unique.axes), torch.from_numpy(unique.levels)
+    asked, known = _tensors(queries, unique), _tensors(unique, unique)
     weights = torch.from_numpy(counts.astype(np.float32))
 
     def search(start: int) -> tuple[Array, Array]:
         stop = min(start + _QUERIES, len(queries))
+        block = [[column[start:stop] for column in kind] for kind in asked]
         with torch.inference_mode():
-            found = _block(q_axes[:, start:stop], q_levels[:, start:stop], r_axes, r_levels, weights, slack)
+            found = _block(block, known, weights, slack, stop - start)
         distance[start:stop], weight[start:stop] = found[0], found[1]
         return found[2] + start, found[3]
 
@@ -61,44 +63,68 @@ def nearest(queries: Points, side: Points) -> Nearest:
     return _spread(distance, weight, query, row, row_of, counts)
 
 
-def _block(
-    q_axes: Any, q_levels: Any, r_axes: Any, r_levels: Any, weights: Any, slack: float
-) -> tuple[Array, Array, Array, Array]:
+def _tensors(rows: Points, reference: Points) -> list[list[Any]]:
+    """The axes as float32, the levels in the fewest bytes that hold them: narrow codes compare faster."""
     import torch
 
-    size = q_axes.shape[1]
+    levels = []
+    for codes, known in zip(rows.levels, reference.levels, strict=True):
+        most = int(known.max(initial=0))
+        kind = np.int8 if most < 127 else np.int16 if most < 32_767 else np.int32
+        levels.append(torch.from_numpy(codes.astype(kind)))
+    return [[torch.from_numpy(axis) for axis in rows.axes], levels]
+
+
+def _block(asked: Any, known: Any, weights: Any, slack: float, size: int) -> tuple[Array, Array, Array, Array]:
+    """Nearest distances, their weights and the tied pairs (query, distinct row) of a block of queries.
+
+    Levels first: where they alone already differ more often than the best distance so far, the axes cannot help.
+    """
+    import torch
+
     best = torch.full((size,), torch.inf)
     weight = torch.zeros(size)
-    scratch = torch.empty(size, _ROWS), torch.empty(size, _ROWS), torch.empty((size, _ROWS), dtype=torch.bool)
-    kept_query, kept_row, kept_distance = [], [], []
+    kept: list[tuple[Any, Any, Any]] = []
+    few = len(known[1]) < 255
+    differ = torch.zeros((size, _ROWS), dtype=torch.uint8 if few else torch.int16)
+    unequal = torch.empty((size, _ROWS), dtype=torch.bool)
+    total, part = torch.empty(size, _ROWS), torch.empty(size, _ROWS)
     for start in range(0, len(weights), _ROWS):
         stop = min(start + _ROWS, len(weights))
-        total, part, differs = (buffer[:, : stop - start] for buffer in scratch)
-        total.zero_()
-        for axis in range(len(q_axes)):
-            torch.sub(q_axes[axis, :, None], r_axes[axis, None, start:stop], out=part)
-            total.add_(part.abs_().clamp_(max=1))
-        for level in range(len(q_levels)):
-            torch.ne(q_levels[level, :, None], r_levels[level, None, start:stop], out=differs)
-            total.add_(differs)
-        low = total.amin(1)
-        near = (low <= best + slack).nonzero().squeeze(1)
-        if not len(near):
-            continue
-        weight[near[low[near] < best[near] - slack]] = 0
-        best[near] = torch.minimum(best[near], low[near])
-        close = total[near] <= (best[near] + slack)[:, None]
-        weight[near] += close.float() @ weights[start:stop]
-        query, row = close.nonzero(as_tuple=True)
-        rank = torch.arange(len(query)) - torch.searchsorted(query, query)
-        query, row = query[rank < _TIES], row[rank < _TIES]
-        kept_query.append(near[query])
-        kept_row.append(row + start)
-        kept_distance.append(total[near[query], row])
-    if not kept_query:
-        none = np.empty(0, np.int64)
-        return best.numpy(), weight.numpy(), none, none
-    query, row, apart = (torch.cat(kept) for kept in (kept_query, kept_row, kept_distance))
+        width = stop - start
+        counted = differ[:, :width].zero_()
+        for mine, theirs in zip(asked[1], known[1], strict=True):
+            torch.ne(mine[:, None], theirs[None, start:stop], out=unequal[:, :width])
+            counted.add_(unequal[:, :width].view(torch.uint8))
+        bound = (best + slack).clamp(max=254 if few else 32_000).to(counted.dtype)
+        torch.le(counted, bound[:, None], out=unequal[:, :width])
+        flat = np.flatnonzero(unequal[:, :width].numpy()) if known[1] else None
+        if flat is not None and len(flat) <= _SPARSE * size * width:
+            query, row = (torch.from_numpy(place) for place in np.divmod(flat, width))
+            apart = counted[query, row].float()
+            for mine, theirs in zip(asked[0], known[0], strict=True):
+                apart += (mine[query] - theirs[row + start]).abs_().clamp_(max=1)
+            low = torch.full((size,), torch.inf).scatter_reduce_(0, query, apart, "amin")
+            weight[low < best - slack] = 0
+            best = torch.minimum(best, low)
+            close = apart <= best[query] + slack
+            query, row, apart = query[close], row[close], apart[close]
+        else:
+            whole = total[:, :width].copy_(counted)
+            for mine, theirs in zip(asked[0], known[0], strict=True):
+                torch.sub(mine[:, None], theirs[None, start:stop], out=part[:, :width])
+                whole.add_(part[:, :width].abs_().clamp_(max=1))
+            low = whole.amin(1)
+            weight[low < best - slack] = 0
+            near = (low <= best + slack).nonzero().squeeze(1)
+            best = torch.minimum(best, low)
+            place, row = (whole[near] <= (best[near] + slack)[:, None]).nonzero(as_tuple=True)
+            query = near[place]
+            apart = whole[query, row]
+        weight.index_add_(0, query, weights[row + start])
+        first = torch.arange(len(query)) - torch.searchsorted(query, query) < _TIES
+        kept.append((query[first], row[first] + start, apart[first]))
+    query, row, apart = (torch.cat(parts) for parts in zip(*kept, strict=True))
     tied = apart <= best[query] + slack
     return best.numpy(), weight.numpy(), query[tied].numpy(), row[tied].numpy()
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 FLOOR = 20
 """No leaf is smaller unless the user says so, whatever the copy test allows."""
-_ROUNDS = 5
+_ROUNDS = 4
 _START = 120
 
 
@@ -63,11 +63,11 @@ def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> 
                 break
         else:
             failed = leaf
-            ahead = leaf * min(max(step, 1.25), 4)
-        ahead = max(ahead, FLOOR, failed * 1.2)
-        if ahead > min(passed / 1.2, rows / 2):
+            ahead = leaf * min(max(step, 1.12), 4)
+        ahead = max(ahead, FLOOR, failed * 1.1)
+        if ahead > min(passed / 1.1, rows / 2):
             break
-        leaf = int(ahead)
+        leaf = int(float(f"{ahead:.2g}"))  # coarse, so that the last bits of a float never matter
     return passed
 
 
