@@ -83,8 +83,6 @@ class Sdv:
             with _watched(self._model, tell):
                 self._model.fit({"data": frame})
             scrub(self._model, *frame.shape)
-            self._model._creation_date = self._model._fitted_date = None  # equal models, equal bytes
-            self._model._synthesizer_id = self._type
         self._summary = {"columns": frame.shape[1], **last}
 
     def sample(self, request: SampleRequest, seeds: Seeds) -> Iterator[Batch]:
