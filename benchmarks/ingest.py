@@ -107,9 +107,8 @@ def main() -> None:
                 continue
             told = json.loads(done.stdout.strip().splitlines()[-1])
             speed = size / 1e6 / max(told["seconds"], 1e-9)
-            print(
-                f"{stage:<13} {told['seconds']:8.1f} s  {told['cpu']:8.1f} cpu-s  {speed:7.1f} MB/s  {told['peak_mib']:5} MiB"
-            )
+            wall, cpu, peak = told["seconds"], told["cpu"], told["peak_mib"]
+            print(f"{stage:<13} {wall:8.1f} s  {cpu:8.1f} cpu-s  {speed:7.1f} MB/s  {peak:5} MiB")
             spent += told["seconds"] if stage != "ingest again" else 0.0
         print(f"together      {spent:8.1f} s                  {size / 1e6 / max(spent, 1e-9):7.1f} MB/s")
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 U64 = np.uint64
 _CHUNK = 8_192  # rows whose state stays in the cache
+_LONG = 512
 
 
 def key_of(secret: bytes) -> bytes:
@@ -21,29 +22,57 @@ def key_of(secret: bytes) -> bytes:
 
 
 def siphash(texts: pa.Array, key: bytes) -> np.ndarray:
-    """uint64 of every value of a string column; a missing value counts as the empty text."""
+    """uint64 of every value of a string column; a missing value counts as the empty text.
+
+    Values of more than 512 bytes go through BLAKE2b under the same key: word by word, one of them would hold up all.
+    """
+    k0, k1 = (U64(word) for word in np.frombuffer(key, "<u8"))
+    data, starts, lengths = _bytes(texts)
+    out = np.empty(len(starts), U64)
+    long = lengths > _LONG
+    for row in np.flatnonzero(long):
+        value = data[starts[row] : starts[row] + lengths[row]]
+        out[row] = int.from_bytes(hashlib.blake2b(value, key=key, digest_size=8).digest(), "little")
+    short = np.flatnonzero(~long) if long.any() else np.arange(len(starts))
+    for begin in range(0, len(short), _CHUNK):
+        rows = short[begin : begin + _CHUNK]
+        out[rows] = _sip(data, starts[rows], lengths[rows], k0, k1)
+    return out
+
+
+def sketched(texts: pa.Array) -> np.ndarray:
+    """A fast unkeyed hash of every value, of its first 512 bytes and its length: for sketches only."""
+    data, starts, lengths = _bytes(texts)
+    out = np.empty(len(starts), U64)
+    for begin in range(0, len(starts), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        first, size = starts[part], np.minimum(lengths[part], _LONG)
+        state = mix(lengths[part])
+        words = size >> 3
+        for word in range(int(words.max(initial=0))):
+            if (words > word).all():
+                state = _stir(state, _words(data, first + 8 * word))
+            else:
+                rows = np.flatnonzero(words > word)
+                state[rows] = _stir(state[rows], _words(data, first[rows] + 8 * word))
+        out[part] = mix(_stir(state, _tail(data, first, size)))
+    return out
+
+
+def _bytes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The column's bytes, and where each value starts and how long it is."""
     texts = texts.cast(pa.large_binary()) if texts.type != pa.large_binary() else texts
     if texts.null_count:
         texts = pc.fill_null(texts, b"")
-    count = len(texts)
-    out = np.empty(count, U64)
-    if not count:
-        return out
+    if not len(texts):
+        return np.zeros(8, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64)
     _, offsets_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + count + 1]
-    base = offsets[0]
-    data = (
-        np.frombuffer(data_buffer, np.uint8)[base : offsets[-1]] if data_buffer is not None else np.empty(0, np.uint8)
-    )
+    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.empty(0, np.uint8)
+    if data_buffer is not None:
+        data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
     # eight zero bytes behind the last value: every value's words can be read without a bound check
-    padded = np.concatenate([data, np.zeros(8, np.uint8)])
-    starts = (offsets[:-1] - base).astype(np.int64)
-    lengths = np.diff(offsets)
-    k0, k1 = (U64(word) for word in np.frombuffer(key, "<u8"))
-    for begin in range(0, count, _CHUNK):
-        part = slice(begin, min(begin + _CHUNK, count))
-        out[part] = _sip(padded, starts[part], lengths[part], k0, k1)
-    return out
+    return np.concatenate([data, np.zeros(8, np.uint8)]), offsets[:-1] - offsets[0], np.diff(offsets)
 
 
 def _sip(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, k0: np.uint64, k1: np.uint64) -> np.ndarray:
@@ -62,15 +91,26 @@ def _sip(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, k0: np.uint6
             _absorb(some, _words(data, starts[rows] + 8 * word))
             for lane, changed in zip(state, some, strict=True):
                 lane[rows] = changed
-    left = (lengths & 7).astype(U64)
-    tail = _words(data, starts + 8 * whole)
-    tail &= (U64(1) << (left << U64(3))) - U64(1)
+    tail = _tail(data, starts, lengths)
     tail |= (lengths.astype(U64) & U64(0xFF)) << U64(56)
     _absorb(state, tail)
     state[2] ^= U64(0xFF)
     for _ in range(4):
         _round(state)
     return state[0] ^ state[1] ^ state[2] ^ state[3]
+
+
+def _tail(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The last, incomplete word of each value."""
+    tail = _words(data, starts + 8 * (lengths >> 3))
+    tail &= (U64(1) << ((lengths & 7).astype(U64) << U64(3))) - U64(1)
+    return tail
+
+
+def _stir(state: np.ndarray, word: np.ndarray) -> np.ndarray:
+    state = (state ^ word) * U64(0x9E3779B97F4A7C15)
+    state ^= state >> U64(29)
+    return state
 
 
 def _words(data: np.ndarray, places: np.ndarray) -> np.ndarray:

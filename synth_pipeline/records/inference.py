@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.errors import SpecError, did_you_mean
-from synth_pipeline.records.hashing import mix, siphash
+from synth_pipeline.records.hashing import mix, sketched
 from synth_pipeline.records.parsing import DATES, ISO, How, Kind, Kinds, classify, count_exact, exact
 from synth_pipeline.records.schema import Column
 from synth_pipeline.records.sources.base import Reading
@@ -24,7 +24,6 @@ from synth_pipeline.records.sources.columnar import MEDIA
 from synth_pipeline.spec.columns import ColumnSpec, Meaning, Role
 
 _SKETCH = 16_384
-_KEY = bytes(16)
 _ID_NAME = re.compile(r"(?i)(^|[^a-z])(id|key|uuid|guid|number|no|nr|num|ref|index|rowid)$|Id$|ID$")
 
 
@@ -67,7 +66,7 @@ class Facts:
             self.chars += pc.sum(pc.binary_length(present)).as_py()
             self.spaces += pc.sum(pc.count_substring(present, " ")).as_py()
             repeated = 0 < len(self.sketch) < 1_000
-            self._add_hashes(siphash(pc.unique(present) if repeated else present, _KEY))
+            self._add_hashes(sketched(pc.unique(present) if repeated else present))
         elif pa.types.is_boolean(present.type):
             self._add_hashes(mix(pc.unique(present).cast(pa.int64()).to_numpy(zero_copy_only=False)))
         else:
