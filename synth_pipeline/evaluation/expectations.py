@@ -217,7 +217,7 @@ def _listed(value: Any) -> Iterable[str]:
 
 def _name(expectation: Expectation) -> str:
     about = ", ".join(name if len(name) <= 60 else name[:57] + "…" for name in _columns(expectation))
-    return f"{expectation.type}({about})"
+    return f"{expectation.type}({about})" if about else expectation.type
 
 
 @contextlib.contextmanager

@@ -49,6 +49,8 @@ def percent(value: Any) -> str:
     """A share for people."""
     if value is None or not math.isfinite(value):
         return number(value)
+    if 0 < value < 0.00005:
+        return "<\u00a00.01\u00a0%"
     shown = f"{100 * value:.{1 if abs(value) >= 0.01 else 2}f}".rstrip("0").rstrip(".")
     return ("0" if shown in ("", "-", "-0") else shown).replace("-", "−") + "\u00a0%"
 
@@ -137,8 +139,7 @@ def levels(
     names = [str(level) for level in names]
     sides = [(kind, _shares(counts)) for kind, counts in (("real", real), ("synthetic", synthetic)) if len(counts)]
     if len(names) > most:
-        rest = len(names) - most + 1 - (names[-1] == "…")
-        names = [*names[: most - 1], f"{rest} others" if names[-1] != "…" else f"{rest} and others"]
+        names = [*names[: most - 1], "…" if names[-1] == "…" else f"{len(names) - most + 1} others"]
         sides = [(kind, [*shares[: most - 1], sum(shares[most - 1 :])]) for kind, shares in sides]
     row, left, room = 24, 128, WIDTH - 128 - 54
     top = max((share for _, shares in sides for share in shares), default=0) or 1

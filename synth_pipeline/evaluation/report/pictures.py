@@ -66,7 +66,7 @@ def associations(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, 
     ]
     pairs = [
         (f"{short(p['a'], 40)} × {short(p['b'], 40)}", number(p["trend_error"]), number(p.get("reference")))
-        for p in details.get("pairs") or ()
+        for p in (details.get("pairs") or ())[:8]
     ]
     return {
         "told": _average(scorecard, "trend_error")
@@ -108,6 +108,8 @@ def utility(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
     told = "How useful the synthetic table is in place of the real one."
     if note.get("target"):
         told = f"A model that predicts “{short(note['target'])}”, once learned from synthetic and once from real rows."
+    elif not models:
+        told += " No target column is declared (`roles: [target]`), so that no model was trained."
     return {
         "told": told,
         "title": f"{note.get('metric') or 'Score'} on unseen real rows",
@@ -130,18 +132,17 @@ def training(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, Any, float
 def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
     gated = {gate.name for gate in scorecard.gates}
     names = [n for n in scorecard.scores if words.of(n).group == "copying" and n not in gated]
-    note = details.get("copying") or {}
+    note, sizes = details.get("copying") or {}, details.get("sizes") or {}
     distances = note.get("distances") or {}
     series = [
         ("synthetic to training", distances.get("synthetic_to_train", ()), "synthetic"),
-        ("synthetic to held-out", distances.get("synthetic_to_holdout", ()), "real"),
         ("held-out to training", distances.get("holdout_to_train", ()), "holdout"),
     ]
     exact = note.get("exact") or {}
     found = {
         "measures": [card(scorecard, name) for name in names],
         "distances": charts.curves(distances["edges"], series) if distances.get("edges") else "",
-        "has_real": bool(sum(distances.get("holdout_to_train", ()))),
+        "ratio": sizes["train"] / sizes["holdout"] if sizes.get("train", 0) > 1.2 * sizes.get("holdout", 1e9) else None,
         "exact": charts.bars(
             [
                 {"name": "equal to a training row", "value": exact["in_train"], "kind": "synthetic"},

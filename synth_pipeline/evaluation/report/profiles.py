@@ -16,9 +16,7 @@ _STATISTICS = ("mean", "std", "min", "q1", "median", "q3", "max", "skewness")
 def side_by_side(real: Profile | None, synthetic: Profile | None, most: int) -> dict[str, Any] | None:
     """Internal flavour only: it shows what real rows hold."""
     named = [(name, found) for name, found in (("real", real), ("synthetic", synthetic)) if found]
-    told = (
-        "Protected training rows and synthetic rows, described alike. Internal: the protected side describes real rows."
-    )
+    told = "“Real” is protected/train, the rows that the generator learned from. Internal: this describes real rows."
     return _sections(named, most, told) if named else None
 
 

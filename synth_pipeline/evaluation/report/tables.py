@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,9 @@ def short(text: Any, most: int = 80) -> str:
 
 def sentence(text: str) -> str:
     """A note as a sentence of its own."""
-    text = text.strip()
-    return text and text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+    text = re.sub(r"(?<![\w.])\d{5,}(?![\w.])", lambda digits: f"{int(digits[0]):,}", text.strip())
+    first = text[:1].upper() if text[:1].isascii() else text[:1]  # π is no capital letter
+    return text and first + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 
 def table(caption: str, head: Sequence[str], kinds: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table | None:

@@ -34,7 +34,7 @@ def _why(gate: Gate, scorecard: Scorecard) -> str:
     if gate.value is None:
         return f"{about.title}: not measured. {sentence(gate.reason)}".strip()
     interval = f" (interval {about.show(gate.low)} to {about.show(gate.high)})" if gate.low is not None else ""
-    above = " above held-out rows" if limit.over else ""
+    above = " against held-out rows" if limit.over else ""
     asked = f"{'at least' if limit.at_least else 'at most'} {about.show(gate.threshold)} is asked for"
     return f"{about.title}: {about.show(gate.value)}{above}{interval}, {asked}. {_explained(gate)}"
 
@@ -77,7 +77,10 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         verdict=verdict,
         show=about.show,
     )
-    compared = f"above held-out rows ({about.show(score.reference)})" if gate and limit.over else ""
+    compared = (
+        f"Measured against held-out rows, which score {about.show(score.reference)}." if gate and limit.over else ""
+    )
+    explained = _explained(gate) if gate and value is not None else ""
     return {
         "words": about,
         "gated": gate is not None,
@@ -85,9 +88,8 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         "value": value,
         "low": low,
         "high": high,
-        "compared": compared,
         "n": score.n,
-        "notes": " ".join(filter(None, (_explained(gate) if gate and value is not None else "", _told_by(score)))),
+        "notes": " ".join(filter(None, (compared, explained, _told_by(score)))),
         "error": score.error or ("" if value is not None else (gate.reason if gate else "") or "there is no value"),
         "gauge": gauge,
     }
@@ -102,8 +104,9 @@ def measures(scorecard: Scorecard) -> Table | None:
     rows = []
     for name, score in scorecard.scores.items():
         about, gate = words.of(name), gated.get(name)
-        asked, over = _limit(scorecard, name), " over reference" if _limit(scorecard, name).over else ""
-        limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}{over}" if gate else "–"
+        asked = _limit(scorecard, name)
+        limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
+        over = Markup("<small>over reference</small>") if gate and asked.over else ""
         rows.append(
             (
                 Markup("{}<small>{}</small>").format(about.title, name),
@@ -111,7 +114,7 @@ def measures(scorecard: Scorecard) -> Table | None:
                 f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
                 about.show(score.reference),
                 number(score.n) if score.n else "–",
-                limit,
+                limit + over,
                 " ".join(words.VERDICTS[gate.verdict][:2]) if gate else "",
                 short(score.error or score.note, 300),
             )
@@ -126,7 +129,7 @@ def checks(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] |
         return None
     rows = [(check.get("passed"), _check(check)) for check in scorecard.checks]
     broken, kept = [row for passed, row in rows if not passed], [row for passed, row in rows if passed]
-    head, kinds = ("Check", "Result", "Found", "Rows looked at"), ("", "", "t", "n")
+    head, kinds = ("Check", "Result", "Found", "Rows looked at"), ("t", "w", "t", "n")
     folded = len(kept) > 12
     shown = broken if folded and broken else broken + kept if not folded else kept[:6]
     rules = [
