@@ -1,8 +1,10 @@
 """The last look at what is to be released: no source identifier survived, no personal data outside the surrogates.
 
 A source value is looked for when it names somebody by itself: the whole value of a column that was replaced, masked or
-dropped as identifying, at least eight letters or digits long (six with an @ or all digits), of two words or more where
-it is a person's name, of 24 signs or more where it is free text. Shorter values meet others by chance. In kept numbers
+dropped as identifying, at least eight letters or digits long (six where one is a digit), of two words or more where it
+is a person's name, of 24 signs or more where it is free text. Shorter values meet others by chance, except in the very
+column that they come from, where identifiers of any length are looked for. Values from ranges that belong to nobody
+(example.com, 555-01xx) are passed over: they are made up in the source too. In kept numbers
 only nine digits and more count, and only more meetings than chance explains: a million account numbers of nine digits
 fill a thousandth of their range, so one amount in a thousand meets one. Names and addresses are not looked for inside
 surrogates drawn from public lists: two people called Anna Smith are no leak, and the draw never saw the source.
@@ -25,9 +27,13 @@ from synth_pipeline.records.records import Records
 from synth_pipeline.records.schema import columns
 
 _KEY = b"a scan compares, it hides nothing"[:32]
-_WIDEST = 20
 _BITS = 1 << 28
 """Size of the filter that holds the released values: 32 MiB, one false alarm in a thousand at 10 million values."""
+_WIDEST = 20
+_RESERVED = (
+    r"[@/]example\.(com|org|net)(/|$)|\D?555\D?01\d\d(x\d+)?$|^(192\.0\.2|198\.51\.100|203\.0\.113|2[45]\d\.\d+\.\d+)\."
+    r"|^2001:0?db8:|^9\d\d-?[0-4]\d-?\d{4}$|^xx\d\d|^9999"
+)
 
 
 def scan(released: Records, protected: Records, ingested: Records | None) -> list[dict[str, Any]]:
@@ -60,6 +66,10 @@ def _survivors(released: Records, facts: Mapping[str, Any], ingested: Records | 
         if sources and targets:
             for column, count in _meetings(released, targets, ingested, sources, identifying).items():
                 found[column] = found.get(column, 0) + count
+    for column in present:  # fresh identifiers are made so that none is a real one: here any meeting is wrong
+        if identifying[column] == "identifier" and column in everywhere:
+            met = _meetings(released, [column], ingested, [column], {column: "any"}).get(column, 0)
+            found |= {column: max(met, found.get(column, 0))} if met else {}
     total = sum(found.values())
     note = (
         f"source values found in {', '.join(sorted(found))}"
@@ -140,13 +150,16 @@ def _normal(values: pa.Array) -> pa.Array:
 
 def _telling(values: pa.Array, entity: str) -> pa.Array:
     """The values that name somebody by themselves."""
+    if entity == "any":
+        return values
+    values = values.filter(pc.invert(pc.match_substring_regex(values, _RESERVED)))
     if entity == "text" or entity not in (*KNOWN, "identifier"):
         return values.filter(pc.greater_equal(pc.utf8_length(values), 24))
     if entity in NAMES:
         return values.filter(pc.match_substring_regex(values, r"\S{2,}\s+\S{3,}"))
     plain = pc.utf8_length(pc.replace_substring_regex(values, r"[^\pL\pN]", ""))
     long = pc.greater_equal(plain, 8)
-    short = pc.and_(pc.greater_equal(plain, 6), pc.match_substring_regex(values, r"@|^[\d .+/()-]+$"))
+    short = pc.and_(pc.greater_equal(plain, 6), pc.match_substring_regex(values, r"\d"))
     return values.filter(pc.or_(long, short))
 
 

@@ -75,6 +75,8 @@ class Protector:
         note: dict[str, Any] = action.model_dump(mode="json", exclude_none=True)
         if self.protection.surrogate:
             note |= self._surrogate_note()
+            if pa.types.is_integer(output.type) and note.get("high", 0) > 2 ** (output.type.bit_width - 1):
+                output = output.having(type=pa.int64())
         return output.having(action=note)
 
     def apply(self, values: pa.Array) -> pa.Array:
@@ -126,9 +128,8 @@ class Protector:
         if is_number(kind_of):
             # one digit more than any real one, so that no fresh number is somebody's
             low = 10 ** len(str(self.forms.widest))
-            top = 2 ** (kind_of.bit_width - (1 if pa.types.is_signed_integer(kind_of) else 0)) - 1
-            top = 2**53 if pa.types.is_floating(kind_of) else min(top, 2**63 - 1)
-            if low * 2 > top:
+            top = 2**53 if pa.types.is_floating(kind_of) else 2**63 - 1
+            if low * 2 > top:  # no room above: a space so large that meeting a real one is out of the question
                 low = self.forms.widest + 1 if self.forms.widest < top // 2 else 1
             return {"low": low, "high": min(low * 10, top)}
         return {"templates": self.forms.templates()}
@@ -142,7 +143,9 @@ class Protector:
         maker = kind(entity, action.locale)
         number = is_number(values.type)
         if self.unique:
-            index = print_ >> np.uint64(34 if number else 4)  # a number must hold what is appended
+            index = print_ >> np.uint64(4)
+            if number:  # which must hold all that is appended: 18 digits
+                index %= np.uint64(min(maker.capacity * 10 ** (18 - max(maker.digits)), 1 << 60))
         else:
             index = print_ % np.uint64(maker.common or maker.capacity)
         made = surrogates(entity, index, action.locale, self.form)
