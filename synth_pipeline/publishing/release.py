@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from synth_pipeline.publishing.formats import field_notes, file_metadata, public
 from synth_pipeline.publishing.manifest import Csv, FileNote, Manifest, TableNote, merkle_root
 from synth_pipeline.publishing.store import MANIFEST, Store
 from synth_pipeline.publishing.versions import Line, snap
-from synth_pipeline.records.files import sha256
+from synth_pipeline.records.files import safe_component, sha256
 from synth_pipeline.records.identity import canonical
 from synth_pipeline.records.reader import scan
 from synth_pipeline.records.records import Part, Records
@@ -61,6 +62,9 @@ class Publication:
     def location(self) -> str:
         return self.line.store.location(self.line.folder(self.manifest.version))
 
+
+_THREADS = 2
+"""Each holds a row group of 64 MiB or two."""
 
 Documents = Callable[[Manifest], Mapping[str, bytes]]
 """The report and the publishable scorecard, once the manifest can be quoted."""
@@ -147,40 +151,66 @@ def _fill(line: Line, draft: Manifest, contents: Contents, export: Export, docum
 
 
 def _data(line: Line, draft: Manifest, contents: Contents) -> Iterator[FileNote]:
-    single, done, total = len(contents.schemas) == 1, 0, sum(table.rows for table in contents.tables)
+    """Parts side by side: pyarrow encodes outside the interpreter's lock."""
     mark = {"dataset": draft.dataset, "version": draft.version, "digital_source_type": draft.digital_source_type}
     if draft.partition:
         mark["partition"] = draft.partition
-    for name, shape in contents.schemas.items():
-        schema = shape.with_metadata(file_metadata(shape, {**mark, "table": name}))
-        for split in contents.records.splits or ("train",):
-            parts = _parts(contents.records, name, split)
-            for index, part in enumerate(parts):
-                path = f"data/{'' if single else name + '/'}{split}-{index:05d}-of-{len(parts):05d}.parquet"
-                with line.store.writing(f"{line.folder(draft.version)}/{path}") as local:
-                    rows, size, digest = write_parquet(local, schema, _rows(contents.records, part))
-                if rows != part.rows:
-                    raise StorageError(f"{part.path} holds {rows} rows, its manifest lists {part.rows}", where=name)
-                done += rows
+    done, total = 0, sum(table.rows for table in contents.tables)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        written = [
+            pool.submit(_write, line, draft, contents, mark, table, split, number, of, part)
+            for table in contents.schemas
+            for split in contents.records.splits or ("train",)
+            for number, of, part in _parts(contents.records, table, split)
+        ]
+        try:
+            for future in written:
+                note = future.result()
+                done += note.rows or 0
                 tick("export", done, total)
-                yield FileNote(
-                    path=path, kind="data", bytes=size, sha256=digest, table=name, split=split, rows=rows,
-                    payload=part.sha256,
-                )  # fmt: skip
+                yield note
+        finally:
+            pool.shutdown(cancel_futures=True)  # waits: nobody may write into a folder that is being cleared
+
+
+def _write(
+    line: Line, draft: Manifest, contents: Contents, mark: Mapping[str, str], table: str, split: str, number: int,
+    of: int, part: Part | None,
+) -> FileNote:  # fmt: skip
+    shape = contents.schemas[table]
+    schema = shape.with_metadata(file_metadata(shape, {**mark, "table": table}))
+    path = f"{_folder('data', table, contents)}/{split}-{number:05d}-of-{of:05d}.parquet"
+    with line.store.writing(f"{line.folder(draft.version)}/{path}") as local:
+        rows, size, digest = write_parquet(local, schema, _rows(contents.records, part) if part else ())
+    if part and rows != part.rows:
+        raise StorageError(f"{part.path} holds {rows} rows, its manifest lists {part.rows}", where=line.label)
+    payload = part.sha256 if part else None
+    return FileNote(
+        path=path, kind="data", bytes=size, sha256=digest, table=table, split=split, rows=rows, payload=payload
+    )
 
 
 def _csv(line: Line, draft: Manifest, contents: Contents, escape: bool, flags: dict[str, int]) -> Iterator[FileNote]:
     for name, shape in contents.schemas.items():
         for split in contents.records.splits or ("train",):
-            path = f"csv/{'' if len(contents.schemas) == 1 else name + '/'}{split}.csv"
-            batches = (b for part in _parts(contents.records, name, split) for b in _rows(contents.records, part))
+            path = f"{_folder('csv', name, contents)}/{split}.csv"
+            parts = [part for _, _, part in _parts(contents.records, name, split) if part]
+            batches = (batch for part in parts for batch in _rows(contents.records, part))
             with line.store.writing(f"{line.folder(draft.version)}/{path}") as local:
                 rows, size, digest = write_csv(local, shape, batches, escape, flags)
             yield FileNote(path=path, kind="csv", bytes=size, sha256=digest, table=name, split=split, rows=rows)
 
 
-def _parts(records: Records, table: str, split: str) -> list[Part]:
-    return sorted((p for p in records.parts if (p.table, p.split) == (table, split)), key=lambda part: part.path)
+def _folder(kind: str, table: str, contents: Contents) -> str:
+    return kind if len(contents.schemas) == 1 else f"{kind}/{safe_component(table)}"
+
+
+def _parts(records: Records, table: str, split: str) -> list[tuple[int, int, Part | None]]:
+    """(number, of how many, part); a table without any row still has a file, which holds its columns."""
+    found = sorted((p for p in records.parts if (p.table, p.split) == (table, split)), key=lambda part: part.path)
+    if not found and split == (records.splits or ("train",))[0]:
+        return [(0, 1, None)]
+    return [(number, len(found), part) for number, part in enumerate(found)]
 
 
 def _rows(records: Records, part: Part) -> Iterator[pa.RecordBatch]:

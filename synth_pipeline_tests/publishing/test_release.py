@@ -15,6 +15,7 @@ from synth_pipeline.publishing.load import load
 from synth_pipeline.publishing.manifest import Manifest, seal, unseal
 from synth_pipeline.publishing.store import open_store
 from synth_pipeline.publishing.versions import Line, datasets, snapshots
+from synth_pipeline.records.records import RecordsWriter, Unit
 from synth_pipeline.spec.publication import Export
 from synth_pipeline_tests.publishing.made import SCHEMA, SECRET, published, synthetic
 
@@ -231,3 +232,14 @@ def test_a_store_without_exclusive_create_is_refused(tmp_path: Path, monkeypatch
     )
     with pytest.raises(StorageError, match="two publishers could mix"):
         published(store, synthetic(tmp_path / "s"))
+
+
+def test_a_table_without_rows_still_has_its_columns(tmp_path: Path) -> None:
+    shapes = {"people": pa.schema([("id", pa.int64())]), "orders": pa.schema([("price", pa.float64())])}
+    writer = RecordsWriter(tmp_path / "s", shapes)
+    writer.write("people", "train", pa.record_batch([[1, 2]], shapes["people"]))
+    records = writer.commit(Unit("people"), {})
+    done = published(open_store(tmp_path / "releases"), records, export=Export(formats=("parquet", "csv")))
+    assert verify(done.line, "v0001").sound
+    empty = load("visits", store=tmp_path / "releases").to_arrow("orders")
+    assert (empty.num_rows, empty.column_names) == (0, ["price"])
