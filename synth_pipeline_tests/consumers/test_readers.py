@@ -15,7 +15,9 @@ import pytest
 import synth_pipeline
 from synth_pipeline.publishing.store import open_store
 from synth_pipeline.records.records import RecordsWriter, Unit
+from synth_pipeline.records.sources.dataset import Dataset
 from synth_pipeline.spec.publication import Export
+from synth_pipeline.spec.source import DatasetSource
 from synth_pipeline_tests.publishing.made import SCHEMA, published, synthetic
 
 RAI = ("dataLimitations", "dataBiases", "personalSensitiveInformation", "dataUseCases", "dataSocialImpact")
@@ -134,3 +136,11 @@ def test_several_tables_are_several_configurations(tmp_path: Path, monkeypatch: 
         assert synth_pipeline.load("shop", store=tmp_path / "releases").to_arrow(name).to_pydict() == table.to_pydict()
         described = mlc.Dataset(jsonld=f"{done.location}/croissant.json")
         assert len(list(described.records(f"{name}-rows"))) == table.num_rows
+
+
+def test_another_dataset_reads_it_as_its_source(release: Path) -> None:
+    source = Dataset(DatasetSource(name="visits"), release, None, str(release.parents[2]))
+    source.fetch(release)
+    assert sum(chunk.batch.num_rows for chunk in source.batches()) == 300
+    assert source.schema().names == SCHEMA.names
+    assert source.content_id() == synth_pipeline.load("visits", store=release.parents[2]).manifest["content_id"]
