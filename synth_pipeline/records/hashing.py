@@ -32,7 +32,7 @@ def siphash(texts: pa.Array, key: bytes) -> np.ndarray:
     long = lengths > _LONG
     for row in np.flatnonzero(long):
         value = data[starts[row] : starts[row] + lengths[row]]
-        out[row] = int.from_bytes(hashlib.blake2b(value, key=key, digest_size=8).digest(), "little")
+        out[row] = int.from_bytes(hashlib.blake2b(value.tobytes(), key=key, digest_size=8).digest(), "little")
     short = np.flatnonzero(~long) if long.any() else np.arange(len(starts))
     for begin in range(0, len(short), _CHUNK):
         rows = short[begin : begin + _CHUNK]

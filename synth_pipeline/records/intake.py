@@ -104,13 +104,16 @@ class Intake:
         return self.readings[name] is not Reading.TYPED
 
     def _text(self, batch: pa.RecordBatch, name: str) -> pa.Array:
-        values = batch.column(name)
-        if not pa.types.is_string(values.type):
-            values = values.cast(pa.string())
-        spec = self.columns.get(name)
-        if spec and spec.null:
-            values = pc.if_else(pc.is_in(values, pa.array(spec.null)), pa.scalar(None, pa.string()), values)
-        return values
+        values = self._present(batch, name)
+        return values if pa.types.is_string(values.type) else values.cast(pa.string())
+
+    def _present(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        """The source's values, less those that the YAML says mean a missing one."""
+        values, spec = batch.column(name), self.columns.get(name)
+        if spec is None or not spec.null:
+            return values
+        missing = pc.is_in(values.cast(pa.string()), pa.array(spec.null))
+        return pc.if_else(missing, pa.scalar(None, values.type), values)
 
     def _align(self) -> None:
         first = self.inputs[0].source
@@ -221,7 +224,7 @@ class Pass:
         """A column's values (None: the guess is wrong), and which rows its declared type refuses."""
         intake, facts = self.intake, self.facts[name]
         if not intake._free(name):
-            values = batch.column(name)
+            values = intake._present(batch, name)
             if values.type != intake.fields[name]:
                 values = values.cast(intake.fields[name])
             values, infinite = nulls_for_nan(values)

@@ -209,6 +209,7 @@ def _leading_zero(texts: pa.Array, dot: bool = False) -> bool:
 def _long(texts: pa.Array) -> bool:
     """Whether any text is a whole number that float64 may not hold."""
     suspects = texts.filter(pc.greater(pc.binary_length(texts), 15))
+    suspects = suspects.filter(pc.invert(pc.match_substring(suspects, ".")))
     return bool(len(suspects) and pc.any(pc.match_substring_regex(suspects, r"^[+-]?[0-9]{16,}$")).as_py())
 
 

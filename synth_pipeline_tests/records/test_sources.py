@@ -242,15 +242,16 @@ def test_no_permission_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.rmtree(folder)
 
 
-def publish(store: Path, table: pa.Table, name: str = "upstream", version: str = "v0001") -> Path:
-    folder = store / name / "versions" / version
+def publish(store: Path, table: pa.Table, name: str = "upstream", version: str = "v0001", part: str = "") -> Path:
+    base = store / name / part
+    folder = base / "versions" / version
     (folder / "data").mkdir(parents=True)
     pq.write_table(table, folder / "data/train-00000-of-00001.parquet")
     digest = sha256(folder / "data/train-00000-of-00001.parquet")
     files = [{"path": "data/train-00000-of-00001.parquet", "sha256": digest}, {"path": "README.md", "sha256": ""}]
     (folder / "manifest.json").write_text(json.dumps({"content_id": digest, "files": files}))
-    (store / name / "refs").mkdir(exist_ok=True)
-    (store / name / "refs/latest.json").write_text(json.dumps({"version": version}))
+    (base / "refs").mkdir(exist_ok=True)
+    (base / "refs/latest.json").write_text(json.dumps({"version": version}))
     return folder
 
 
@@ -259,14 +260,29 @@ def test_another_datasets_release_is_verified(table: pa.Table, tmp_path: Path) -
     source = open_source(DatasetSource(name="upstream"), Path.cwd(), None, str(tmp_path))
     source.fetch(tmp_path)
     assert pa.Table.from_batches(chunk.batch for chunk in source.batches()).equals(table)
-    assert source.facts()["version"] == "v0001"
-    with pytest.raises(SourceError, match='it has no release "v0009"'):
+    assert source.facts()["versions"] == ["versions/v0001"]
+    with pytest.raises(SourceError, match="it has no release versions/v0009"):
         open_source(DatasetSource(name="upstream", version="v0009"), Path.cwd(), None, str(tmp_path)).token()
     with pytest.raises(SourceError, match='did you mean "upstream"'):
         open_source(DatasetSource(name="upstrem"), Path.cwd(), None, str(tmp_path)).token()
     pq.write_table(table[1:], folder / "data/train-00000-of-00001.parquet")
     with pytest.raises(SourceError, match="is not what the manifest lists"):
         open_source(DatasetSource(name="upstream"), Path.cwd(), None, str(tmp_path)).fetch(tmp_path)
+
+
+def test_parts_and_snapshots_of_a_partitioned_release(table: pa.Table, tmp_path: Path) -> None:
+    for key, piece in (("a", table[:100]), ("b", table[100:])):
+        publish(tmp_path, piece, part=f"partitions/{key}")
+    (tmp_path / "upstream/snapshots").mkdir()
+    for number, parts in enumerate(({"a": "v0001"}, {"a": "v0001", "b": "v0001"}), 1):
+        (tmp_path / f"upstream/snapshots/s000{number}.json").write_text(json.dumps({"partitions": parts}))
+    for partition, expected in (("a", table[:100]), ("b", table[100:]), (None, table), ("elsewhere", table)):
+        source = open_source(DatasetSource(name="upstream"), Path.cwd(), partition, str(tmp_path))
+        source.fetch(tmp_path)
+        assert pa.Table.from_batches(chunk.batch for chunk in source.batches()).equals(expected)
+    (tmp_path / "upstream/partitions/a/versions/v0001/retracted.json").write_text("{}")
+    with pytest.raises(SourceError, match="was retracted"):
+        open_source(DatasetSource(name="upstream"), Path.cwd(), "a", str(tmp_path)).token()
 
 
 def test_passwords_are_in_no_uri() -> None:

@@ -273,3 +273,16 @@ def test_no_value_reaches_manifest_or_metrics(home: Home, source: Path) -> None:
     shown = json.dumps(result.to_json()) + (result.folder / "records.json").read_text()
     assert canary not in shown
     assert (home.folder("work", "visits") / "contract.json").read_text().find(canary) < 0
+
+
+def test_texts_and_numbers_that_mean_missing(home: Home, source: Path, tmp_path: Path) -> None:
+    table = people().set_column(3, "cost", pa.array(np.where(np.arange(3_000) % 3 == 0, -999.0, 1.5)))
+    columns = {"cost": {"null": ["-999", "-999.0"]}, "ward": {"null": ["ward 1"]}}
+    pacsv.write_csv(table, source)
+    pq.write_table(table, tmp_path / "typed.parquet")
+    for path in (source, tmp_path / "typed.parquet"):
+        records = Records.open(run(home, path, name=path.suffix[1:], columns=columns).folder)
+        stored = records.table()
+        assert set(stored["cost"].to_pylist()) == {None, 1.5}
+        assert stored["cost"].null_count == 1_000
+        assert "ward 1" not in stored["ward"].to_pylist()

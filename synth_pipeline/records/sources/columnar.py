@@ -110,7 +110,7 @@ def read(path: Path, where: str, keep: Callable[[pa.RecordBatch], pa.RecordBatch
     """All rows in order, a row group's pages at a time (`pre_buffer` would hold the whole file)."""
     try:
         if _is_parquet(path):
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(batch_size=65_536):
                     for piece in pieces(batch):
                         yield keep(piece)
