@@ -33,6 +33,7 @@ _CELLS = 40_000_000
 _MOST_ROWS = 262_144
 _TEST_ROWS = 50_000
 _TEST_QUERIES = 4_000
+_BLURRED = 500
 _CHUNK = 65_536
 _CONSTRAINTS: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(tuple[Constraint, ...])
 

@@ -47,7 +47,7 @@ def nearest_share(drawn: pa.Table, learned: pa.Table, unseen: pa.Table) -> tuple
 
 
 def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> int:
-    """The smallest leaf whose copy test keeps `limit`, found in few tests; no splits at all if none does.
+    """The smallest leaf whose copy test keeps `limit`, found in few tests; no splits at all if even wide leaves fail.
 
     Between tests the excess is taken to fall with leaf^-0.8 (measured on Adult between 50 and 400).
     """
@@ -58,17 +58,18 @@ def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> 
         step = (max(test.excess, limit / 8) / limit) ** 1.25
         if test.keeps(limit):
             passed = leaf
-            ahead = leaf * min(max(step, 0.25), 0.8)
             if test.excess > 0.75 * limit:
                 break
+            ahead = max(leaf * min(max(step, 0.25), 0.8), FLOOR, failed * 1.1)
         else:
             failed = leaf
             ahead = leaf * min(max(step, 1.12), 4)
-        ahead = max(ahead, FLOOR, failed * 1.1)
-        if ahead > min(passed / 1.1, rows / 2):
+        if ahead > passed / 1.1:
             break
+        if ahead > rows / 2:
+            return rows
         leaf = int(float(f"{ahead:.2g}"))  # coarse, so that the last bits of a float never matter
-    return passed
+    return passed if passed < rows else leaf
 
 
 def judges_half_width(rows: int) -> float:
