@@ -66,12 +66,13 @@ def gauge(
     expected: float | None = None,
     verdict: str = "",
     show: Callable[[Any], str] = percent,
+    span: tuple[float, ...] = (),
 ) -> Markup:
     """A value with its interval on a scale: the limit as a line, what lies beyond it shaded, the reference below."""
     marks = [x for x in (value, low, high, limit, reference, expected) if x is not None and math.isfinite(x)]
     if not marks:
         return Markup("")
-    at = _scale(marks, limit)
+    at = _scale([*marks, *span], limit)
     y, height, tone = 30 if limit is not None else 8, 12, _class(verdict)
     parts = [rect("track", _LEFT, y, _RIGHT - _LEFT, height, round_=6)]
     if limit is not None:

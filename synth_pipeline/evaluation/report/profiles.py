@@ -32,7 +32,9 @@ def tests(comparison: Mapping[str, Any] | None, most: int) -> dict[str, Any] | N
     detection = []
     for found in comparison.get("detection") or ():
         title, means = words.TESTS.get(found["name"], (found["name"], ""))
-        gauge = charts.gauge(found.get("auc"), found.get("low"), found.get("high"), expected=0.5, show=number)
+        gauge = charts.gauge(
+            found.get("auc"), found.get("low"), found.get("high"), expected=0.5, show=number, span=(0.4, 1.0)
+        )
         detection.append({"error": "", "auc": None, **found, "title": title, "means": means, "gauge": gauge})
     tables = []
     for kind in ("ks", "chi_square"):

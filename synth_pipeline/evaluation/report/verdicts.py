@@ -76,6 +76,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         expected=expected,
         verdict=verdict,
         show=about.show,
+        span=about.span,
     )
     compared = (
         f"Measured against held-out rows, which score {about.show(score.reference)}." if gate and limit.over else ""
@@ -104,23 +105,22 @@ def measures(scorecard: Scorecard) -> Table | None:
     rows = []
     for name, score in scorecard.scores.items():
         about, gate = words.of(name), gated.get(name)
-        asked = _limit(scorecard, name)
+        asked, note = _limit(scorecard, name), sentence(short(score.error or score.note, 300))
         limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
         over = Markup("<small>over reference</small>") if gate and asked.over else ""
         rows.append(
             (
-                Markup("{}<small>{}</small>").format(about.title, name),
+                Markup("{}<small>{}</small><small>{}</small>").format(about.title, name, note),
                 about.show(score.value) if not score.error else "–",
                 f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
                 about.show(score.reference),
                 number(score.n) if score.n else "–",
                 limit + over,
                 " ".join(words.VERDICTS[gate.verdict][:2]) if gate else "",
-                short(score.error or score.note, 300),
             )
         )
-    head = ("Measure", "Value", "95\u00a0% interval", "Reference", "n", "Limit", "Verdict", "Note")
-    return table("Measures", head, ("t", "n", "n", "n", "n", "n", "w", "t"), rows)
+    head = ("Measure", "Value", "95\u00a0% interval", "Reference", "n", "Limit", "Verdict")
+    return table("Measures", head, ("t", "n", "n", "n", "n", "n", "w"), rows)
 
 
 def checks(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,6 +19,8 @@ class Words:
     show: Callable[[Any], str] = percent
     at_least: bool = False
     group: str = "fidelity"
+    span: tuple[float, ...] = ()
+    """Values that the gauge always shows, so that a small difference looks small."""
 
 
 MEASURES: dict[str, Words] = {
@@ -63,6 +65,7 @@ MEASURES: dict[str, Words] = {
         "A strong classifier is trained to tell real rows from synthetic ones; this is how well it does.",
         "0.5 is guessing: nobody can tell. 1.0 is always right.",
         show=number,
+        span=(0.4, 1.0),
     ),
     "tstr_ratio": Words(
         "Use for machine learning",
