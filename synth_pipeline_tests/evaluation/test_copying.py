@@ -1,0 +1,150 @@
+"""Copying measures: nulls at every split, verbatim copies in disguise, persons with many rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synth_pipeline.evaluation import copying
+from synth_pipeline.evaluation.columns import Unfit
+from synth_pipeline.protocols.measure import Evidence, Score
+from synth_pipeline.seeds import Seeds
+
+
+def _people(rng: np.random.Generator, rows: int) -> pa.Table:
+    age = rng.gamma(4, 10, rows).round()
+    return pa.table(
+        {
+            "age": age,
+            "pay": np.round(rng.lognormal(3, 1, rows) * age, 2),
+            "job": rng.choice(list("abcdefgh"), rows, p=np.arange(8, 0, -1) / 36),
+            "town": pa.array(rng.choice(["x", "y", None], rows)),
+            "member": rng.random(rows) < 0.3,
+        }
+    )
+
+
+def _evidence(rng: np.random.Generator, train: int, holdout: int, made: int) -> Evidence:
+    real, held, synthetic = (_people(rng, rows) for rows in (train, holdout, made))
+    return Evidence(real, held, synthetic, synthetic, Seeds(0))
+
+
+def _all(evidence: Evidence) -> dict[str, Score]:
+    return {
+        "copy_excess": copying.nearness(evidence)[0]["copy_excess"],
+        "exact": copying.exact(evidence)[0],
+        "replay": copying.replay(evidence)[0],
+    }
+
+
+@pytest.mark.parametrize(("train", "holdout"), [(1_500, 1_500), (2_000, 1_000), (2_400, 600), (600, 2_400)])
+def test_fresh_rows_have_no_excess_at_any_split(train: int, holdout: int) -> None:
+    rng = np.random.default_rng(train)
+    outside = 0
+    for _ in range(8):
+        for score in _all(_evidence(rng, train, holdout, 1_500)).values():
+            assert score.value is not None
+            assert score.low is not None
+            assert score.high is not None
+            outside += not score.low <= 0 <= score.high
+    assert outside <= 4  # of 24, each wrong once in twenty
+
+
+@pytest.mark.parametrize(("train", "holdout"), [(1_500, 1_500), (2_400, 600), (600, 2_400)])
+def test_excess_estimates_the_copied_part_at_any_split(train: int, holdout: int) -> None:
+    rng = np.random.default_rng(7)
+    evidence = _evidence(rng, train, holdout, 2_000)
+    copied = evidence.train.take(pa.array(rng.choice(train, 500, replace=train < 500)))
+    mixed = pa.concat_tables([evidence.synthetic.slice(0, 1_500), copied.cast(evidence.synthetic.schema)])
+    scores = _all(replace(evidence, synthetic=mixed, released=mixed))
+    for name, score in scores.items():
+        slack = 0.04 if name == "exact" else 0.08
+        assert score.value == pytest.approx(0.25, abs=slack), name
+
+
+def test_verbatim_copies_score_one_shuffled_or_not() -> None:
+    rng = np.random.default_rng(3)
+    evidence = _evidence(rng, 800, 800, 10)
+    for order in (np.arange(800), rng.permutation(800)):
+        made = evidence.train.take(pa.array(order))
+        scores = _all(replace(evidence, synthetic=made, released=made))
+        assert all(score.low is not None and score.low > 0.9 for score in scores.values())
+
+
+def test_all_categorical_copy_is_seen() -> None:
+    rng = np.random.default_rng(4)
+
+    def levels(rows: int) -> pa.Table:
+        return pa.table({f"c{i}": rng.choice(list("abcdefghij"), rows) for i in range(6)})
+
+    train, holdout = levels(1_500), levels(1_500)
+    scores = _all(Evidence(train, holdout, train, train, Seeds(0)))
+    assert scores["copy_excess"].value == pytest.approx(1, abs=0.02)
+    assert scores["exact"].value == pytest.approx(1, abs=0.02)
+    fresh = levels(1_500)
+    scores = _all(Evidence(train, holdout, fresh, fresh, Seeds(0)))
+    assert scores["copy_excess"].low is not None
+    assert scores["copy_excess"].low < 0
+
+
+def test_common_rows_are_no_copies() -> None:
+    train = holdout = made = pa.table({"a": ["x", "y"] * 500, "b": [1, 2] * 500})
+    scores = _all(Evidence(train, holdout, made, made, Seeds(0)))
+    assert [score.value for score in scores.values()] == [0, 0, 0]
+
+
+def test_equality_is_of_values_not_of_types() -> None:
+    train = pa.table({"n": pa.array([1, 2, 3, 4]), "x": [0.1 + 0.2, 1.0, -0.0, 2.0]})
+    holdout = pa.table({"n": pa.array([11, 12, 13, 14]), "x": [9.0, 8.0, 7.0, 6.0]})
+    made = pa.table({"n": pa.array([1.0, 2.0, 3.0, 4.0]), "x": [0.3, 1.0, 0.0, 2.0]})
+    score, found = copying.exact(Evidence(train, holdout, made, made, Seeds(0)))
+    assert (score.value, found) == (1.0, {"in_train": 4, "in_holdout": 0, "of": 4})
+
+
+def test_replay_sees_one_column_and_counts_all_released_rows() -> None:
+    rng = np.random.default_rng(5)
+    evidence = _evidence(rng, 2_000, 2_000, 2_000)
+    pay = evidence.synthetic.column_names.index("pay")
+    made = evidence.synthetic.set_column(pay, "pay", evidence.train.column("pay"))
+    score, found = copying.replay(replace(evidence, released=made))
+    assert score.value is not None
+    assert score.value > 0.5
+    assert [item["name"] for item in found] == ["pay"]
+    assert "pay" in score.note
+
+
+def test_rows_of_one_person_are_one_unit() -> None:
+    rng = np.random.default_rng(6)
+    people = _people(rng, 60)
+    rows = pa.array(np.repeat(np.arange(60), 25))
+    many = people.take(rows)
+    train, holdout = many.slice(0, 750), many.slice(750)
+    units = np.repeat(np.arange(60), 25)
+    made = _people(rng, 1_000)
+    alone = Evidence(train, holdout, made, made, Seeds(0))
+    together = replace(alone, train_units=units[:750], holdout_units=units[750:])
+    wide, narrow = (copying.nearness(evidence)[0]["copy_excess"] for evidence in (together, alone))
+    assert wide.value == narrow.value
+    assert wide.n <= narrow.n
+    assert wide.n <= 60
+
+
+def test_twelve_rows_tell_nothing() -> None:
+    rng = np.random.default_rng(8)
+    score = copying.nearness(_evidence(rng, 12, 12, 5_000))[0]["copy_excess"]
+    assert score.low is not None
+    assert score.high is not None
+    assert score.high - score.low > 0.5
+    assert score.n <= 24
+
+
+def test_nothing_to_compare_is_said() -> None:
+    rng = np.random.default_rng(9)
+    evidence = _evidence(rng, 10, 10, 10)
+    with pytest.raises(Unfit):
+        copying.nearness(replace(evidence, synthetic=pa.table({"other": [1]})))
+    with pytest.raises(Unfit):
+        copying.exact(replace(evidence, released=evidence.released.slice(0, 0)))

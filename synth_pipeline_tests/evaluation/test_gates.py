@@ -1,0 +1,118 @@
+"""Judging: three outcomes, attempts, and nothing unknown ever passes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from synth_pipeline.errors import SpecError
+from synth_pipeline.evaluation.gates import Policy, blockers, judge, load_policy, verdict
+from synth_pipeline.protocols.measure import Score
+
+
+def _policy(**limit: object) -> Policy:
+    return Policy.model_validate({"name": "test", "version": 1, "gates": {"m": limit}})
+
+
+def _outcome(score: Score | None, attempts: int = 1, **limit: object) -> str:
+    (gate,) = judge({"m": score} if score else {}, _policy(**limit), attempts)
+    return gate.verdict
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (Score(0.05, 0.04, 0.06, n=100), "pass"),
+        (Score(0.05, 0.04, 0.08, n=100), "pass"),
+        (Score(0.05, 0.01, 0.09, n=100), "inconclusive"),
+        (Score(0.10, 0.08, 0.12, n=100), "inconclusive"),
+        (Score(0.10, 0.09, 0.12, n=100), "fail"),
+        (Score(0.08, n=100), "pass"),
+        (Score(0.081, n=100), "fail"),
+    ],
+)
+def test_upper_limit(score: Score, expected: str) -> None:
+    assert _outcome(score, max=0.08) == expected
+
+
+def test_lower_limit() -> None:
+    assert _outcome(Score(0.99, 0.98, 1.0, n=9), min=0.9) == "pass"
+    assert _outcome(Score(0.91, 0.89, 0.93, n=9), min=0.9) == "inconclusive"
+    assert _outcome(Score(0.8, 0.7, 0.89, n=9), min=0.9) == "fail"
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        None,
+        Score(None),
+        Score(None, error="MemoryError"),
+        Score(0.0, 0.0, 0.0, n=100, error="it crashed"),
+        Score(math.nan, 0.0, 0.0, n=100),
+        Score(0.0, 0.0, math.nan, n=100),
+        Score(0.0, -math.inf, 0.0, n=100),
+        Score(0.0, 0.0, 0.0, n=4),
+    ],
+)
+def test_the_unknown_is_inconclusive(score: Score | None) -> None:
+    assert _outcome(score, max=0.08, minimum_n=5) == "inconclusive"
+
+
+def test_over_reference_needs_one() -> None:
+    assert _outcome(Score(0.3, 0.29, 0.31, reference=0.25, n=9), max=0.1, over_reference=True) == "pass"
+    assert _outcome(Score(0.3, 0.29, 0.31, n=9), max=0.1, over_reference=True) == "inconclusive"
+
+
+def test_attempts_widen_the_interval() -> None:
+    score = Score(0.05, 0.021, 0.079, n=1_000)
+    assert [_outcome(score, attempts, max=0.08) for attempts in (1, 2, 50)] == ["pass", "inconclusive", "inconclusive"]
+    (gate,) = judge({"m": score}, _policy(max=0.08), 2)
+    assert gate.high == pytest.approx(0.05 + 0.029 * 2.2414 / 1.95996, abs=1e-5)
+    assert "rows or units would tell" in gate.reason
+
+
+def test_an_interval_from_nought_grows_with_the_square() -> None:
+    (gate,) = judge({"m": Score(0.0, 0.0, 0.01, n=9)}, _policy(max=1.0), 2)
+    assert gate.high == pytest.approx(0.01 * (2.2414 / 1.95996) ** 2, abs=1e-6)
+
+
+def test_judging_again_gives_the_same() -> None:
+    scores = {"copy_excess": Score(0.01, 0.0, 0.02, 0.0, 5_000)}
+    policy = load_policy("internal")
+    assert judge(scores, policy, 3) == judge(scores, policy.to_json(), 3)
+
+
+def test_verdicts() -> None:
+    good, open_, bad = (
+        judge({"m": Score(v, v, v, n=9)}, _policy(max=1.0, minimum_n=n)) for v, n in ((0, 1), (0, 99), (2, 1))
+    )
+    assert verdict(good) == "pass"
+    assert verdict([*good, *open_]) == "inconclusive"
+    assert verdict([*good, *open_, *bad]) == "fail"
+    assert verdict(()) == "fail"
+    broken = {"name": "schema", "passed": False, "blocking": True, "note": "2 columns"}
+    assert verdict(good, [broken]) == "fail"
+    assert verdict(good, [{**broken, "passed": None}]) == "fail"
+    assert verdict(good, [{**broken, "blocking": False}]) == "pass"
+    assert blockers(bad, [broken]) == ["m: fail: 2 [2, 2] breaks the limit of 1", "schema: 2 columns"]
+
+
+def test_policies_are_found_by_name_or_path(tmp_path: Path) -> None:
+    assert load_policy("internal").gates["copy_excess"].max == 0.08
+    assert load_policy("public").gates["copy_excess"].max == 0.05
+    own = tmp_path / "own.yaml"
+    own.write_text("name: own\nversion: 2\ngates: {copy_excess: {max: 0.01}}\n")
+    assert load_policy("own.yaml", tmp_path).version == 2
+    with pytest.raises(SpecError, match="did you mean"):
+        load_policy("intrenal")
+    for text in (
+        "name: x",
+        "[1",
+        "name: own\nversion: 2\ngates: {m: {max: 1, min: 0}}",
+        "name: a\nversion: 1\ngates: {m: {mxa: 1}}",
+    ):
+        own.write_text(text)
+        with pytest.raises(SpecError, match="not a policy"):
+            load_policy(str(own))
