@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from synth_pipeline.publishing.store import MANIFEST, Store
 from synth_pipeline.publishing.versions import Line, snap
 from synth_pipeline.records.files import safe_component, sha256
 from synth_pipeline.records.identity import canonical
+from synth_pipeline.records.parquet import HashingFile
 from synth_pipeline.records.reader import scan
 from synth_pipeline.records.records import Part, Records
 from synth_pipeline.spec.publication import Export
@@ -145,8 +145,13 @@ def _fill(line: Line, draft: Manifest, contents: Contents, export: Export, docum
     for path, data in documents(draft).items():
         texts[path] = ("report" if path.endswith(".html") else "scorecard", data)
     for path, (kind, data) in texts.items():
-        line.store.create(f"{line.folder(draft.version)}/{path}", data)
-        files.append(FileNote(path=path, kind=kind, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
+        with line.store.writing(f"{line.folder(draft.version)}/{path}") as local:
+            file = HashingFile(local)
+            try:
+                file.write(data)
+            finally:
+                file.close()
+        files.append(FileNote(path=path, kind=kind, bytes=file.size, sha256=file.sha256))
     return draft.model_copy(update={"files": tuple(files)})
 
 

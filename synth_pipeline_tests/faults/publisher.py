@@ -1,4 +1,4 @@
-"""A publisher that dies at a chosen step: `python -m … crash|race|count STORE PARTS [NUMBER]`, for test_publish.
+"""A publisher that dies on purpose: `python -m … crash|progress|race|race-partitions STORE FOLDER…`, for test_publish.
 
 Forked children publish; the parent only waits, so that one start of the interpreter serves all of them.
 """
@@ -77,6 +77,28 @@ def crashes(stores: str, folder: str) -> None:
     print(step, os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1)
 
 
+def progress(store: str, folder: str) -> None:
+    """Killed just before, then just after, the first name that each go creates or replaces, until one gets through."""
+
+    def deadly(call: Callable[..., Any], after: bool) -> Callable[..., Any]:
+        def dying(*arguments: Any, **more: Any) -> None:
+            if after:
+                call(*arguments, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return dying
+
+    for go in range(50):
+
+        def work(after: bool = bool(go % 2)) -> None:
+            os.link, os.replace = deadly(os.link, after), deadly(os.replace, after)
+            one(store, folder)
+
+        if os.WIFEXITED(status := os.waitpid(forked(work), 0)[1]):
+            break
+    print(go, os.WEXITSTATUS(status))
+
+
 def race(store: str, folders: list[str], partitioned: bool) -> None:
     """All at once: one child per folder."""
     children = [
@@ -90,5 +112,7 @@ if __name__ == "__main__":
     verb, where, *rest = sys.argv[1:]
     if verb == "crash":
         crashes(where, rest[0])
+    elif verb == "progress":
+        progress(where, rest[0])
     else:
         race(where, rest, partitioned=verb == "race-partitions")

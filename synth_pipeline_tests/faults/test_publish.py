@@ -143,6 +143,16 @@ def test_killed_at_any_step_and_run_again(tmp_path: Path) -> None:
     assert seen == {"v0001", "v0002"}
 
 
+def test_every_restart_gets_further(tmp_path: Path) -> None:
+    records = synthetic(tmp_path / "s", n=40)
+    died, last = publisher("progress", str(tmp_path / "releases"), str(records.folder))
+    assert (died, last) == (4, 0)  # the manifest and the pointer, each before and after
+    line = Line(open_store(tmp_path / "releases"), "visits")
+    assert line.committed() == line.numbered() == ["v0001"]
+    assert verify(line, "v0001").sound
+    assert verify_pointers(line) == []
+
+
 @pytest.mark.parametrize("scheme", ["", "local://"])
 def test_publishers_at_once_get_a_number_each(tmp_path: Path, scheme: str) -> None:
     """Told apart by flock in a folder, by exclusive creation where fsspec is all there is."""
