@@ -30,7 +30,7 @@ from synth_pipeline.spec.generation import Generation
 from synth_pipeline.stages.conditions import resolve
 from synth_pipeline.stages.keeping import Kept, derived, keep, references
 from synth_pipeline.stages.run import Outcome, Result, Run, manifest, perform
-from synth_pipeline.stages.train import learnable_constraints, load_generator
+from synth_pipeline.stages.train import learnable_constraints, load_generator, no_values_in_errors
 from synth_pipeline.stages.versions import GENERATE as VERSION
 
 _NOTES = "shards"
@@ -190,9 +190,10 @@ class _Site:
     def _drawn(self, rows: int, start: int, seeds: Seeds) -> Iterator[pa.RecordBatch]:
         request = SampleRequest(rows, start, fixed=self.recipe.fixed, weights=self.recipe.weights)
         got = 0
-        for _, batch in self.generator.sample(request, seeds):
-            got += batch.num_rows
-            yield batch.select(self.learned_schema.names).cast(self.learned_schema)
+        with no_values_in_errors(type(self.generator).__name__):
+            for _, batch in self.generator.sample(request, seeds):
+                got += batch.num_rows
+                yield batch.select(self.learned_schema.names).cast(self.learned_schema)
         if got != rows:
             raise TrainingError(f"the generator drew {got} rows when asked for {rows}", where=str(self.recipe.model))
 

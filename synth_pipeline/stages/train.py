@@ -71,7 +71,7 @@ def train(run: Run, protected: Result) -> Result:
         tick("train", 0, rows, note=run.spec.generator.type)
         saved = folder / GENERATOR
         saved.mkdir()
-        with open(folder / HISTORY, "w", encoding="utf-8") as history, _no_values_in_errors(run.spec.generator.type):
+        with open(folder / HISTORY, "w", encoding="utf-8") as history, no_values_in_errors(run.spec.generator.type):
             generator.fit(visible, seeds, _reporting(run.report, history))
             generator.save(saved)
         content = {
@@ -210,7 +210,7 @@ def _reporting(report: Report, history: Any) -> Report:
 
 
 @contextmanager
-def _no_values_in_errors(generator: str) -> Iterator[None]:
+def no_values_in_errors(generator: str) -> Iterator[None]:
     """Libraries quote data in their messages; what leaves here is the error's kind and the line that raised it."""
     try:
         yield

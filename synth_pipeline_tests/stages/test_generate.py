@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from synth_pipeline.errors import SpecError
+from synth_pipeline.errors import SpecError, TrainingError
 from synth_pipeline.modalities.tabular.models.sdv import Sdv
 from synth_pipeline.progress import Tick, listening
 from synth_pipeline.protocols.generator import Capabilities
@@ -103,6 +103,21 @@ def test_parts_say_what_they_are_and_no_more(trained: tuple[Home, Result, Result
     note = json.loads(schema.field("name").metadata[b"synth"])
     assert note["action"] == {"type": "fake", "surrogate": True}
     assert Column.of(Records.open(result.folder).schema().field("name")).action["locale"] == "en_US"
+
+
+def test_a_library_s_error_while_drawing_loses_its_values(
+    trained: tuple[Home, Result, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise KeyError("Jane Doe")
+        yield
+
+    monkeypatch.setattr(Sdv, "sample", fail)
+    with pytest.raises(TrainingError) as caught:
+        go(trained, seed=99)
+    assert "Jane" not in str(caught.value)
+    assert "KeyError" in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_progress_is_told(trained: tuple[Home, Result, Result]) -> None:

@@ -142,10 +142,10 @@ class Sdv:
 
         where = f"generator.sdv_constraints[{index}]"
         known = [name for name in cag.__all__ if "Programmable" not in name]  # those are code, not data
-        name, parameters = wanted.get("class_name"), wanted.get("parameters")
+        name, parameters = str(wanted.get("class_name")), wanted.get("parameters")
         if name not in known or not isinstance(parameters, Mapping):
             raise SpecError(
-                f"not an SDV constraint; {did_you_mean(str(name), known)}",
+                f"not an SDV constraint; {did_you_mean(name, known)}",
                 where=where,
                 fix="write `{class_name: Inequality, parameters: {low_column_name: …, high_column_name: …}}`",
             )
