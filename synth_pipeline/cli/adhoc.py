@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml as pyyaml
 
-from synth_pipeline.errors import SpecError, did_you_mean
+from synth_pipeline.errors import SourceError, SpecError, SynthError, did_you_mean
 from synth_pipeline.records.files import replace
 from synth_pipeline.records.home import Home
 from synth_pipeline.spec import yaml
@@ -195,8 +195,10 @@ def _put(into: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     into[keys[-1]] = value
 
 
-def unknown(text: str, taken: Mapping[str, Path]) -> SpecError:
-    """What to say when a text is neither a file nor a dataset."""
+def unknown(text: str, taken: Mapping[str, Path]) -> SynthError:
+    """What to say of a text that is neither data that are there nor a dataset."""
+    if re.search(r"[/\\.*]", text):
+        return SourceError("there is no such file", where=text, fix=f"look at the path; this is {Path.cwd()}")
     hint = did_you_mean(text, taken)
     return SpecError(
         f'no file and no dataset "{text}"', fix=hint.replace("allowed:", "the datasets here are") or "name a file"
