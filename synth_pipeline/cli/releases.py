@@ -28,17 +28,24 @@ Partition = Annotated[str | None, typer.Option("--partition", help="One part of 
 Name = Annotated[str, typer.Argument(help="NAME, NAME@VERSION, or the path of a version's folder.")]
 
 
+_NOTHING: dict[str, Any] = {"dataset": "", "version": None, "rows": 0, "path": None, "state": "", "verdict": ""}
+
+
 def list_(store: StoreAt = None, json_: Json = False) -> None:
     """Every dataset here: its latest release, or how far it has come."""
+    from synth_pipeline.orchestration.location import declared
+
     place = open_store(store)
-    found = [_listed(place, name) for name in datasets(place)]
-    known = {note["dataset"] for note in found}
-    found += [note for note in _unpublished(Home.find()) if note["dataset"] not in known]
+    found = {name: _listed(place, name) for name in datasets(place)}
+    for note in _unpublished(Home.find()):
+        found.setdefault(note["dataset"], note)
+    for name in declared():
+        found.setdefault(name, {**_NOTHING, "dataset": name, "state": "declared, never run"})
     if json_:
-        _json({"store": place.where, "datasets": found})
+        _json({"store": place.where, "datasets": [found[name] for name in sorted(found)]})
     elif not found:
         _say(f"nothing was published at {place.where} yet")
-    for note in () if json_ else found:
+    for _, note in () if json_ else sorted(found.items()):
         tail = f", {len(note['partitions'])} partitions" if note.get("partitions") else ""
         state = f"{note['rows']:,} rows{tail}" if note["version"] else note["state"]
         _say(f"{note['dataset']:<24} {note['version'] or '-':<8} {state}")
@@ -259,7 +266,7 @@ def _audits(name: str, store: str | None, partition: str | None, every: bool) ->
 
 
 def _listed(place: Store, name: str) -> dict[str, Any]:
-    note: dict[str, Any] = {"dataset": name, "version": None, "rows": 0, "path": None, "state": "", "verdict": ""}
+    note = {**_NOTHING, "dataset": name}
     made = snapshots(place, name)
     keys = [line.partition for line in lines(place, name) if line.partition]
     try:
@@ -289,9 +296,7 @@ def _unpublished(home: Home) -> list[dict[str, Any]]:
         notes = [json.loads(path.read_bytes()) for path in (folder / reached[-1]).glob("current*.json")]
         verdict = next((str(note["metrics"]["verdict"]) for note in notes if note["metrics"].get("verdict")), "")
         state = f"not published, came to: {reached[-1]}" + (f" ({verdict})" if verdict else "")
-        found.append(
-            {"dataset": folder.name, "version": None, "rows": 0, "path": None, "state": state, "verdict": verdict}
-        )
+        found.append({**_NOTHING, "dataset": folder.name, "state": state, "verdict": verdict})
     return found
 
 
