@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.records.hashing import key_of, siphash
+from synth_pipeline.records.hashing import key_of, siphash, sketched
 
 _BLOCK = 4_096
 
@@ -57,30 +57,41 @@ def unit_text(values: pa.Array) -> pa.Array:
 
 
 class Contributions:
-    """The most rows that one unit has, counted by hashes: sixteen bytes for every unit."""
+    """The most rows that one unit has: exact up to a million units, beyond that a bound from above.
 
-    def __init__(self) -> None:
+    Units are counted by their hashes. When there are too many, the rarer half is dropped after the fashion of Misra
+    and Gries (1982; mergeable by Agarwal et al., 2012), so that memory stays bounded and the bound holds.
+    """
+
+    def __init__(self, capacity: int = 1 << 20) -> None:
+        self._capacity = capacity
         self._hashes = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.int64)
+        self._dropped = 0
         self._pending: list[np.ndarray] = []
         self._waiting = 0
 
     def add(self, units: pa.Array) -> None:
-        self._pending.append(siphash(units.drop_null(), bytes(16)))
+        self._pending.append(sketched(units.drop_null()))
         self._waiting += len(units)
-        if self._waiting > 2_000_000:
+        if self._waiting > self._capacity:
             self._merge()
 
     @property
     def largest(self) -> int:
         self._merge()
-        return int(self._counts.max(initial=1))
+        return max(1, int(self._counts.max(initial=0)) + self._dropped)
 
     def _merge(self) -> None:
         if not self._pending:
             return
         hashes, counts = np.unique(np.concatenate(self._pending), return_counts=True)
         together, where = np.unique(np.concatenate([self._hashes, hashes]), return_inverse=True)
-        sums = np.bincount(where, np.concatenate([self._counts, counts]), len(together))
-        self._hashes, self._counts = together, sums.astype(np.int64)
+        sums = np.bincount(where, np.concatenate([self._counts, counts]), len(together)).astype(np.int64)
+        if len(together) > self._capacity:
+            least = int(np.partition(sums, -self._capacity // 2)[-self._capacity // 2])
+            kept = sums > least
+            together, sums = together[kept], sums[kept] - least
+            self._dropped += least
+        self._hashes, self._counts = together, sums
         self._pending, self._waiting = [], 0

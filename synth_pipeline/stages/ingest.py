@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.errors import SourceError, SourceUnavailable, SpecError, did_you_mean
+from synth_pipeline.errors import SourceError, SourceUnavailable, SpecError, StorageError, did_you_mean
 from synth_pipeline.privacy.keys import Key, key
 from synth_pipeline.progress import tick
 from synth_pipeline.records import rejects, split
@@ -119,12 +119,21 @@ class _Known:
         return known
 
     def fetch(self) -> None:
-        if not self.fetched:
-            for one in self.inputs:
-                folder = self.scratch / one.label
+        if self.fetched:
+            return
+        for one in self.inputs:
+            folder = self.scratch / one.label
+            try:
                 folder.mkdir()
                 one.source.fetch(folder)
-            self.fetched = True
+            except OSError as error:
+                raise StorageError(
+                    f"the source could not be copied: {error.strerror or error}",
+                    where=str(folder),
+                    kept="everything committed before",
+                    fix="free some space or mend the permissions, then run again",
+                ) from error
+        self.fetched = True
 
     def unchanged(self) -> None:
         """Raises SourceUnavailable if a source was written to since its content id was taken."""
@@ -153,7 +162,7 @@ class _Work:
     def read(self, folder: Path) -> Outcome:
         records = Records.open(folder)
         frozen = self._frozen()
-        if frozen is not None:
+        if frozen is not None and self.run.partition is None:  # a later partition may have added columns
             compare(frozen, records.schema(), self._uri)
         return _outcome(records)
 

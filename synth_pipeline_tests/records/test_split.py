@@ -62,6 +62,20 @@ def test_the_largest_contribution_is_counted_across_batches() -> None:
     assert split.Contributions().largest == 1
 
 
+def test_more_units_than_are_counted_give_a_bound_from_above() -> None:
+    rng = np.random.default_rng(0)
+    units = np.concatenate([rng.integers(0, 50_000, 200_000), np.full(300, 7)])
+    rng.shuffle(units)
+    counted, exact = split.Contributions(capacity=2_000), split.Contributions()
+    for start in range(0, len(units), 1_000):
+        batch = pa.array(units[start : start + 1_000]).cast(pa.string())
+        counted.add(batch)
+        exact.add(batch)
+    truth = int(np.bincount(units).max())
+    assert exact.largest == truth
+    assert truth <= counted.largest <= truth + 2 * 200_300 / 1_000
+
+
 def test_a_column_of_booleans_says_who_is_held_out() -> None:
     assert split.by_column(pa.array([True, False, None]), ("True",)).tolist() == [True, False, False]
     assert split.by_column(pa.array([1, 2]), ("2",)).tolist() == [False, True]

@@ -203,6 +203,16 @@ def test_partitions_by_path(home: Home, tmp_path: Path) -> None:
     assert run(home, place, partition="2024-01", partitions=PARTED, columns=ENTITY).reused
 
 
+def test_a_later_partition_may_have_more_columns(home: Home, tmp_path: Path) -> None:
+    place = tmp_path / "visits-{partition}.csv"
+    pacsv.write_csv(people(), tmp_path / "visits-2024-01.csv")
+    pacsv.write_csv(people(seed=1).append_column("new", pa.array(range(3_000))), tmp_path / "visits-2024-02.csv")
+    first = run(home, place, partition="2024-01", partitions=PARTED, columns=ENTITY)
+    second = run(home, place, partition="2024-02", partitions=PARTED, columns=ENTITY)
+    assert any('new column "new"' in note for note in second.warnings)
+    assert run(home, place, partition="2024-01", partitions=PARTED, columns=ENTITY).content_id == first.content_id
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "first", "last"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -278,7 +279,9 @@ class Files:
             try:
                 with fs.open(path, "rb") as incoming, open(target, "wb") as out:
                     shutil.copyfileobj(incoming, out, 1 << 20)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise
                 raise SourceUnavailable(
                     f"reading stopped ({type(error).__name__})", where=self.uri, fix="run again"
                 ) from None
