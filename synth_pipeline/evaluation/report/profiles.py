@@ -112,9 +112,9 @@ def _numbers(named: list[tuple[str, Profile]], most: int) -> Table | None:
         for side, field in fields:
             note = field["number"]
             statistics = [number(note.get(key)) for key in _STATISTICS]
-            outliers = f"{number(note['outliers'])} ({percent(note['outliers'] / max(1, note['n']))})"
+            outliers = percent(note["outliers"] / max(1, note["n"]))
             rows.append((short(name, 50), side, *statistics, outliers))
-    head = ("Column", "Rows", "Mean", "SD", "Min", "25 %", "Median", "75 %", "Max", "Skewness", "Outliers")
+    head = ("Column", "Rows", "Mean", "SD", "Min", "25 %", "Median", "75 %", "Max", "Skew", "Outliers")
     table = _cut("Statistics", head, ("", "", *["n"] * 9), rows, most * len(named))
     return table and Table(table.caption, table.head, table.kinds, table.rows, table.more or _OUTLIERS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -13,7 +14,7 @@ from markupsafe import Markup
 
 from synth_pipeline.evaluation.report import origins, pictures, profiles, verdicts, words
 from synth_pipeline.evaluation.report.charts import number, percent
-from synth_pipeline.evaluation.report.suppress import suppressed
+from synth_pipeline.evaluation.report.suppress import suppressed, without_counts
 from synth_pipeline.evaluation.report.tables import short
 from synth_pipeline.evaluation.scorecard import Scorecard
 
@@ -88,7 +89,9 @@ def render_public(
         history: the training curve.
     """
     curve = list(history)
-    details = suppressed(scorecard.details)  # again, whoever wrote the scorecard: this page leaves the house
+    # again, whoever wrote the scorecard: this page leaves the house
+    details = suppressed(scorecard.details)
+    scorecard = replace(scorecard, details=details, scores=without_counts(scorecard.scores))
 
     def context(most: int) -> dict[str, Any]:
         privacy = manifest.get("privacy") or {}

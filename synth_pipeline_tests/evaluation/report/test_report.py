@@ -195,6 +195,10 @@ def test_small_counts_of_real_rows_never_reach_the_public_page():
     assert safe["columns"][0] == {**rare, "levels": ["Common", "…"], "real": [500, 23], "synthetic": [510, 14]}
     assert safe["columns"][1]["real"] == [0, 0, 0, 10, 11] + [50] * 25
     assert "exact" not in safe["copying"]
+    told = Score(0.00004, 0.0, 0.0001, 0.0, 26_126, "1 released row equals a training row")
+    counted = dataclasses.replace(card, scores={**card.scores, "exact_match_excess": told})
+    assert "equals a training row" in internal(counted)
+    assert "equals a training row" not in public(counted)
     few = suppressed({**details, "columns": [{**binned, "missing": {"real": 5 / 16_281, "synthetic": 0.1}}]})
     assert few["columns"][0]["missing"] == {"real": 0.0, "synthetic": 0.1}
     assert "replay" not in safe["copying"]
