@@ -35,6 +35,7 @@ _TEST_ROWS = 50_000
 _TEST_QUERIES = 4_000
 _BLURRED = 500
 _CHUNK = 65_536
+_CHUNK_CELLS = 4_000_000
 _CONSTRAINTS: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(tuple[Constraint, ...])
 
 
@@ -84,8 +85,9 @@ class Trees:
             raise SpecError("trees take fixed values and weights, not rows, as conditions")
         rng = seeds.generator()
         writer = Writer(self.plan, self.encoder, self._drawer, request, self._facts["rows"])
-        for low in range(0, request.rows, _CHUNK):
-            rows = min(_CHUNK, request.rows - low)
+        chunk = max(1_024, min(_CHUNK, _CHUNK_CELLS // len(self.plan.schema)))  # bounded memory, whatever the width
+        for low in range(0, request.rows, chunk):
+            rows = min(chunk, request.rows - low)
             row_numbers = request.start + low + np.arange(rows, dtype=np.int64)
             for batch in writer.rows(row_numbers, rng).combine_chunks().to_batches():
                 yield self.table_name, batch
