@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_training_starts_afresh_after_a_kill(tmp_path: Path) -> None:
     assert result.folder == left
     steps = [json.loads(line)["step"] for line in (left / "history.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
+
+
+def test_two_at_once_do_the_work_once(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    model, protected = prepared(home, "trees")
+    run = made.run(home, generator={"type": "trees"}, generation={"rows": 80_000, "shard_rows": 10_000})
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: generate(run, model, protected), range(2))
+    assert first.content_id == second.content_id
+    assert {first.reused, second.reused} == {True, False}
 
 
 FULL_DISK = """

@@ -119,7 +119,12 @@ def test_layout_is_lossless() -> None:
     assert np.allclose(back["huge"].to_numpy(), table["huge"].to_numpy(), rtol=1e-15)
 
 
-@pytest.mark.parametrize("kind", ["gaussian_copula", "ctgan", "tvae", "copulagan"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kind", ["gaussian_copula", "ctgan", pytest.param("tvae", marks=SLOW), pytest.param("copulagan", marks=SLOW)]
+)
 def test_same_seed_same_rows_before_and_after_saving(kind: str, tmp_path: Path) -> None:
     table = every_type(300).select(["level", "day", "byte", "__class__"])
     first, second = fitted(kind, table), fitted(kind, table)
@@ -134,7 +139,7 @@ def test_same_seed_same_rows_before_and_after_saving(kind: str, tmp_path: Path) 
     assert not drawn(loaded, seed=3).equals(rows)
 
 
-@pytest.mark.parametrize("kind", ["gaussian_copula", "ctgan"])
+@pytest.mark.parametrize("kind", ["gaussian_copula", pytest.param("ctgan", marks=SLOW)])
 def test_conditions_and_balance(kind: str) -> None:
     model = fitted(kind, every_type().select(["level", "flag", "year", "same", "__class__"]))
     assert set(drawn(model, fixed={"level": "é z", "same": "always"})["level"].to_pylist()) == {"é z"}
