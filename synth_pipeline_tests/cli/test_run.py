@@ -74,6 +74,7 @@ def write_table(path: Path, rows: int = 1_500) -> Path:
         city = draw.choices(["Rome", "Paris", "Oslo", "Bern"], [4, 3, 2, 1])[0]
         active = str(draw.random() < height / 340).lower()
         lines.append(f"{round(height)},{round(weight)},{round(pulse)},{age},{city},{active}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 
