@@ -162,7 +162,11 @@ def binned(column: Column, train: pa.Table, sides: Sequence[pa.Table]) -> tuple[
     if is_number(column):
         values = numbers(train, column.name)
         known = values[~np.isnan(values)]
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.empty(0)
+        edges = (
+            np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1], method="inverted_cdf"))
+            if len(known)
+            else np.empty(0)
+        )
         coded = []
         for side in sides:
             values = numbers(side, column.name)

@@ -50,6 +50,7 @@ def profile(
     return {
         "rows": total,
         "columns": len(cols),
+        "ends": "extremes" if internal else "quantiles",
         "missing": sum(missing.values()),
         "looked_at": table.num_rows,
         "duplicates": {"rows": _duplicates(table, cols), "of": table.num_rows},

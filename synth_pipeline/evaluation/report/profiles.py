@@ -114,7 +114,8 @@ def _numbers(named: list[tuple[str, Profile]], most: int) -> Table | None:
             statistics = [number(note.get(key)) for key in _STATISTICS]
             outliers = percent(note["outliers"] / max(1, note["n"]))
             rows.append((short(name, 50), side, *statistics, outliers))
-    head = ("Column", "Rows", "Mean", "SD", "Min", "25 %", "Median", "75 %", "Max", "Skew", "Outliers")
+    low, high = _ends(named)
+    head = ("Column", "Rows", "Mean", "SD", low, "25 %", "Median", "75 %", high, "Skew", "Outliers")
     table = _cut("Statistics", head, ("", "", *["n"] * 9), rows, most * len(named))
     return table and Table(table.caption, table.head, table.kinds, table.rows, table.more or _OUTLIERS)
 
@@ -122,13 +123,19 @@ def _numbers(named: list[tuple[str, Profile]], most: int) -> Table | None:
 _OUTLIERS = "Outliers lie more than 1.5 interquartile ranges outside the middle half (Tukey)."
 
 
+def _ends(named: list[tuple[str, Profile]]) -> tuple[str, str]:
+    """What the outermost numbers are: only an internal profile tells extremes."""
+    return ("Min", "Max") if all(p.get("ends") == "extremes" for _, p in named) else ("1 %", "99 %")
+
+
 def _dates(named: list[tuple[str, Profile]], most: int) -> Table | None:
+    low, high = _ends(named)
     rows = [
         (short(name, 50), side, *(field["date"].get(key) or "–" for key in ("min", "median", "max")))
         for name, fields in _paired(named, "date")
         for side, field in fields
     ]
-    return _cut("Dates", ("Column", "Rows", "First", "Median", "Last"), ("", "", "n", "n", "n"), rows, most)
+    return _cut("Dates", ("Column", "Rows", low, "Median", high), ("", "", "n", "n", "n"), rows, most)
 
 
 def _gaps(named: list[tuple[str, Profile]], most: int) -> Table | None:
@@ -158,7 +165,7 @@ def _distinct(named: list[tuple[str, Profile]], most: int) -> Table | None:
 
 
 def _alerts(named: list[tuple[str, Profile]]) -> Table | None:
-    rows = [(short(a["column"], 60), side, a["what"]) for side, p in named for a in p.get("alerts") or ()]
+    rows = sorted((short(a["column"], 60), side, a["what"]) for side, p in named for a in p.get("alerts") or ())
     return _cut("Worth a look", ("Column", "Rows", "What"), ("", "", "t"), rows, 60)
 
 

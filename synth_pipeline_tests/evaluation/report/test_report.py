@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from synth_pipeline.evaluation.profile import compare, profile
-from synth_pipeline.evaluation.report import render_internal, render_public
+from synth_pipeline.evaluation.report import render_internal, render_public, words
 from synth_pipeline.evaluation.report.charts import number, percent
 from synth_pipeline.evaluation.report.render import MAX_BYTES
 from synth_pipeline.evaluation.report.suppress import suppressed
@@ -130,9 +130,32 @@ def test_hostile_names_and_levels_are_shown_as_they_are(render: Any):
 
 def test_thousands_of_columns_stay_small():
     for render in (internal, public):
-        html = render(examples.scorecard(wide=3000))
+        html = render(examples.scorecard(wide=1200))
         assert len(html.encode()) < MAX_BYTES
-        assert "worst of 3,006 are drawn" in Page(html).text
+        assert "worst of 1,206 are drawn" in Page(html).text
+
+
+def test_profiles_of_thousands_of_columns_stay_small():
+    draw = np.random.default_rng(0)
+    wide = pa.table({f"column {i} " + "x" * 60: draw.normal(size=40) for i in range(1500)})
+    found = profile(wide, seeds=Seeds(0), internal=True)
+    html = internal(examples.scorecard(), profile={"real": found, "synthetic": found})
+    assert len(html.encode()) < MAX_BYTES
+    assert "1,500" in Page(html).text
+
+
+def test_ends_are_named_for_what_they_are():
+    assert ">Max<" in internal(examples.scorecard(), profile={"real": profile(frame(), seeds=Seeds(0), internal=True)})
+    html = public(examples.scorecard())
+    assert ">Max<" not in html
+    assert ">99 %<" in html
+
+
+def test_every_frozen_measure_has_words():
+    frozen = "copy_excess nearest_share exact_match_excess value_replay_excess shape_error trend_error c2st_auc "
+    frozen += "tstr_ratio constraint_violations missing_error"
+    assert set(frozen.split()) == set(words.MEASURES)
+    assert words.of("unheard_of").title == "unheard of"
 
 
 def test_every_verdict_says_why_in_words():
