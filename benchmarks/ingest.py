@@ -75,7 +75,7 @@ def stages(folder: Path) -> dict[str, Callable[[], Any]]:
     return {"ingest": lambda: ingest(run), "protect": protected, "ingest again": lambda: ingest(run)}
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--gb", type=float, default=5.0, help="size of the CSV")
     options.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
@@ -92,18 +92,19 @@ def main() -> None:
                 {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mib": peak >> 10, "rows": result.rows}
             )
         )
-        return
+        return 0
     with tempfile.TemporaryDirectory(prefix="synth-bench-", dir=given.folder) as name:
         folder = Path(name)
         rows = write(folder / "visits.csv", given.gb)
         size = (folder / "visits.csv").stat().st_size
         print(f"{size / 1e9:.2f} GB, {rows:,} rows")
-        spent = 0.0
+        spent, failed = 0.0, 0
         for stage in ("ingest", "protect", "ingest again"):
             command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"{stage:<13} failed: {done.stderr.strip().splitlines()[-1]}")
+                failed = 1
                 continue
             told = json.loads(done.stdout.strip().splitlines()[-1])
             speed = size / 1e6 / max(told["seconds"], 1e-9)
@@ -111,7 +112,8 @@ def main() -> None:
             print(f"{stage:<13} {wall:8.1f} s  {cpu:8.1f} cpu-s  {speed:7.1f} MB/s  {peak:5} MiB")
             spent += told["seconds"] if stage != "ingest again" else 0.0
         print(f"together      {spent:8.1f} s                  {size / 1e6 / max(spent, 1e-9):7.1f} MB/s")
+        return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

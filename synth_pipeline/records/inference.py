@@ -24,7 +24,7 @@ from synth_pipeline.records.sources.columnar import MEDIA
 from synth_pipeline.spec.columns import ColumnSpec, Meaning, Role
 
 _SKETCH = 16_384
-_ID_NAME = re.compile(r"(?i)(^|[^a-z])(id|key|uuid|guid|number|no|nr|num|ref|index|rowid)$|Id$|ID$")
+_ID_NAME = re.compile(r"(?i:(^|[^a-z])(id|key|uuid|guid|number|no|nr|num|ref|index|rowid)$)|[a-z](Id|ID)$")
 
 
 @dataclass

@@ -23,8 +23,7 @@ from synth_pipeline.records.parsing import TYPES, How, Kind, classify, lenient
 from synth_pipeline.records.rejects import Rejects
 from synth_pipeline.records.schema import Column
 from synth_pipeline.records.sources.base import Chunk, Reading, Source, near
-from synth_pipeline.records.sources.columnar import nulls_for_nan
-from synth_pipeline.records.sources.files import _common
+from synth_pipeline.records.sources.columnar import common_type, nulls_for_nan
 from synth_pipeline.spec.columns import ColumnSpec
 
 T = TypeVar("T")
@@ -142,7 +141,7 @@ class Intake:
                 if kind != field.type:
                     both_typed = self.readings[field.name] is Reading.TYPED
                     self.fields[field.name] = (
-                        _common(field.name, kind, field.type, one.source.uri) if both_typed else pa.string()
+                        common_type(field.name, kind, field.type, one.source.uri) if both_typed else pa.string()
                     )
 
 

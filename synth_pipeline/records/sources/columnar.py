@@ -93,6 +93,28 @@ def plain(column: pa.Array, target: pa.DataType) -> pa.Array:
     return column.cast(target, safe=safe)
 
 
+def common_type(column: str, one: pa.DataType, other: pa.DataType, where: str) -> pa.DataType:
+    """The type of a column that two files hold as different ones.
+
+    Raises:
+        SourceError: there is none that loses nothing.
+    """
+    numbers = {pa.int64(), pa.float64()}
+    if {one, other} <= numbers:
+        return pa.float64()
+    if (
+        pa.types.is_temporal(one)
+        and pa.types.is_temporal(other)
+        and getattr(one, "tz", None) == getattr(other, "tz", None)
+    ):
+        return pa.timestamp("us", getattr(one, "tz", None))
+    raise SourceError(
+        f'column "{column}" is {one} in the files before and {other} here',
+        where=where,
+        fix="make the files agree, or name those that belong together by a glob",
+    )
+
+
 def schema(path: Path, where: str) -> pa.Schema:
     """The file's own schema."""
     try:

@@ -175,7 +175,7 @@ class Files:
         for column, kind in kinds.items():
             known = self._fields.setdefault(column, kind)
             if known != kind:
-                self._fields[column] = _common(column, known, kind, self._where(name))
+                self._fields[column] = columnar.common_type(column, known, kind, self._where(name))
             before = self._readings.setdefault(column, readings[column])
             if before != readings[column]:
                 self._readings[column] = Reading.DATES if Reading.DATES in (before, readings[column]) else Reading.ANY
@@ -331,20 +331,3 @@ def _hidden(file: Path, root: Path) -> bool:
 def _readable(path: Path) -> None:
     with open(path, "rb") as file:
         file.read(1)
-
-
-def _common(column: str, one: pa.DataType, other: pa.DataType, where: str) -> pa.DataType:
-    numbers = {pa.int64(), pa.float64()}
-    if {one, other} <= numbers:
-        return pa.float64()
-    if (
-        pa.types.is_temporal(one)
-        and pa.types.is_temporal(other)
-        and getattr(one, "tz", None) == getattr(other, "tz", None)
-    ):
-        return pa.timestamp("us", getattr(one, "tz", None))
-    raise SourceError(
-        f'column "{column}" is {one} in the files before and {other} here',
-        where=where,
-        fix="make the files agree, or name those that belong together by a glob",
-    )
