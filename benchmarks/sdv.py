@@ -42,13 +42,15 @@ def main() -> int:
         records = Records.open(adult(Home(Path(place) / "home")).folder)
         kinds = ["trees", "gaussian_copula", *(("tvae", "ctgan", "copulagan") if asked.all else ())]
         seconds: dict[str, float] = {}
+        computed: dict[str, float] = {}
         found: dict[str, Findings] = {}
         for kind in kinds:
-            seconds[kind], rows = once(kind, records)
+            seconds[kind], computed[kind], rows = once(kind, records)
             found[kind] = judge(records, rows)
     names = sorted({name for findings in found.values() for name in findings.scores})
     print(f"{'':24}" + "".join(f"{kind:>18}" for kind in kinds))
     print(f"{'seconds':24}" + "".join(f"{seconds[kind]:18.2f}" for kind in kinds))
+    print(f"{'seconds of all cores':24}" + "".join(f"{computed[kind]:18.2f}" for kind in kinds))
     for name in names:
         print(f"{name:24}" + "".join(f"{shown(found[kind], name):>18}" for kind in kinds))
     now = seconds["gaussian_copula"] / RECORDED["gaussian_copula"]
@@ -68,15 +70,15 @@ def main() -> int:
     return 1 if worse or ctgan < FASTER * seconds["trees"] else 0
 
 
-def once(kind: str, records: Records) -> tuple[float, pa.Table]:
-    """Fits and draws as many rows; imports count, as they do for a user."""
+def once(kind: str, records: Records) -> tuple[float, float, pa.Table]:
+    """Fits and draws as many rows; imports count, as they do for a user. Seconds passed, seconds computed, the rows."""
     config = registry.find("generators", kind)(type=kind)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     generator = registry.load(config.implementation)(config)
     generator.fit(learned_records(records), Seeds(1, ("train",)), lambda _step, _values: None)
     request = SampleRequest(records.rows("train"))
     rows = pa.Table.from_batches(batch for _, batch in generator.sample(request, Seeds(1, ("generate",))))
-    return time.perf_counter() - begun, rows
+    return time.perf_counter() - begun, time.process_time() - worked, rows
 
 
 def judge(records: Records, rows: pa.Table) -> Findings:
