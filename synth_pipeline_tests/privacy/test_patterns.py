@@ -59,6 +59,7 @@ def test_social_security_rules(number: str, valid: bool) -> None:
         ("see https://example.org/a?b=c", "url"),
         ("+49 30 1234567", "phone"),
         ("call (212) 555-2345 now", "phone"),
+        ("card ４１１１１１１１１１１１１１１１", "card"),
         ("123e4567-e89b-12d3-a456-426614174000", "uuid"),
     ],
 )

@@ -119,6 +119,34 @@ def test_defaults(home: Home) -> None:
     assert {line["column"]: line["entity"] for line in records.facts["report"]}["email"] == "email"
 
 
+def test_a_birth_date_is_reported_and_kept(home: Home) -> None:
+    data = people()
+    data["dob"] = data.pop("born")
+    records = protected(home, data=data)
+    assert {line["column"]: line["entity"] for line in records.facts["report"]}["dob"] == "birth_date"
+    assert records.facts["actions"]["dob"]["type"] == "keep"
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.int64(), pa.uint64(), pa.float64()])
+def test_numbers_as_keys(home: Home, kind: pa.DataType) -> None:
+    high = {pa.int8(): 100, pa.float64(): 2**52}.get(kind, 2 ** (kind.bit_width - 1) - 1)
+    data = {name: (values[:90], *rest) for name, (values, *rest) in people().items()}
+    data["visit"] = _column([high - i if i % 2 else i for i in range(90)], kind, Meaning.IDENTIFIER, Role.PRIMARY_KEY)
+    records = protected(home, data=data)
+    out = released(records, 60)
+    drawn = out.table()["visit"].to_pylist()
+    assert len(set(drawn)) == 60
+    assert not set(drawn) & set(data["visit"][0])
+    assert len(set(records.table()["visit"].to_pylist())) == 90
+
+
+@pytest.mark.parametrize("other", [float("inf"), 1e308, float("nan"), None])
+def test_a_card_among_extreme_numbers_is_removed(home: Home, other: float | None) -> None:
+    data = people()
+    data["cost"][0][5], data["cost"][0][6] = other, float(CARD)
+    assert float(CARD) not in protected(home, data=data).table()["cost"].to_pylist()
+
+
 def test_reused_and_forced(home: Home) -> None:
     source = ingested(home, people())
     first = protect(run_of(home), source)

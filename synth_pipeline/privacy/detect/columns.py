@@ -66,6 +66,8 @@ class Detector:
             if column.meaning in looked_at and (is_text(column.type) or is_number(column.type))
         }
 
+        self.dates = [column.name for column in columns(schema) if column.meaning is Meaning.DATETIME]
+
     def add(self, batch: pa.RecordBatch, only: str | None = None) -> None:
         for name in [only] if only else list(self.tallies):
             if name in self.tallies:
@@ -73,7 +75,10 @@ class Detector:
 
     def findings(self) -> dict[str, Finding]:
         found = {name: _judge(name, tally) for name, tally in self.tallies.items()}
-        return {name: finding for name, finding in found.items() if finding}
+        born = {
+            name: Finding("birth_date", 1.0, "column name") for name in self.dates if names.hint(name) == "birth_date"
+        }
+        return born | {name: finding for name, finding in found.items() if finding}
 
     def _look(self, tally: _Tally, values: pa.Array) -> None:
         wanted = _PER_BATCH if tally.distinct < 10 * _ENOUGH else _PER_BATCH // 4

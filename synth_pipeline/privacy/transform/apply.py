@@ -129,8 +129,8 @@ class Protector:
             # one digit more than any real one, so that no fresh number is somebody's
             low = 10 ** len(str(self.forms.widest))
             top = 2**53 if pa.types.is_floating(kind_of) else 2**63 - 1
-            if low * 2 > top:  # no room above: a space so large that meeting a real one is out of the question
-                low = self.forms.widest + 1 if self.forms.widest < top // 2 else 1
+            if low * 2 > top:  # no digit to add: above the highest, or in a space too large to meet a real one
+                return {"low": self.forms.widest + 1 if self.forms.widest < top // 2 else 1, "high": top}
             return {"low": low, "high": min(low * 10, top)}
         return {"templates": self.forms.templates()}
 
@@ -193,8 +193,7 @@ class Protector:
 def _identifiers(values: pa.Array) -> Any:
     """Which cells hold a single person's identifier; None: no cell does."""
     if is_number(values.type):
-        top = pc.max(values).as_py()
-        if top is None or not 10**12 <= top < 2**63:
+        if (pc.max(values).as_py() or 0) < 10**12:
             return None
         numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
         whole = np.where((numbers >= 10**12) & (numbers < 2**63), numbers, 0).astype(np.int64)
