@@ -23,7 +23,7 @@ from synth_pipeline.publishing.versions import Line, snapshots
 from synth_pipeline.spec.publication import Export
 from synth_pipeline_tests.publishing.made import published, synthetic
 
-STEPS = 120
+STEPS = 60
 """More than a publication takes."""
 
 
