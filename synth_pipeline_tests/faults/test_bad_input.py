@@ -14,11 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from synth_pipeline.errors import ContractError, SourceError, SourceUnavailable, SpecError, SynthError
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.records import Records
 from synth_pipeline.records.schema import Column, Meaning
+from synth_pipeline.records.sources import read_table
 from synth_pipeline.spec.dataset import DatasetSpec
 from synth_pipeline.stages.ingest import ingest
 from synth_pipeline.stages.run import Run
@@ -425,3 +428,23 @@ def test_two_at_once_do_the_work_once(bench: Bench) -> None:
         thread.join()
     assert len({one.content_id for one in found if isinstance(one, Records)}) == 1
     assert len(found) == 2
+
+
+SIGNS = (b",", b"\n", b'"', b"\r\n", b";", b"\t", b"a", b"1", b"007", b"2024-01-02", b"\xef\xbb\xbf", b"\x00")
+ODDITIES = (b"\xff\xfe", b"\xc3", "ü🦄".encode(), b"1e400", b"nan", b'{"a": 1}\n', b"PAR1", b"\x1f\x8b", b"x" * 600)
+PIECES = st.lists(st.sampled_from(SIGNS) | st.sampled_from(ODDITIES) | st.binary(max_size=6), max_size=40)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    PIECES.map(b"".join),
+    st.sampled_from(["x.csv", "x.tsv", "x.jsonl", "x.csv.gz", "x.csv.zst", "x.parquet", "x.arrow"]),
+)
+def test_no_bytes_are_met_without_words(tmp_path: Path, content: bytes, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        table = read_table(path)
+    except SynthError:
+        return
+    assert table.num_rows > 0
