@@ -153,7 +153,13 @@ class Trees:
 
     def _learn(self, inner: pa.Table, leaf: int, seeds: Seeds) -> tuple[TableEncoder, Forest]:
         encoder = TableEncoder.fit(inner, self.plan.columns, bins=self.config.bins, sub_bins=self.config.sub_bins)
-        first = [i for i, column in enumerate(encoder.columns) if Role.CONDITION in column.roles]
+        first = [
+            index
+            for role in (Role.CONDITION, Role.TARGET)
+            for index, column in enumerate(encoder.columns)
+            if role in column.roles
+        ]
+        first = list(dict.fromkeys(first))
         forest = grow(encoder.encode(inner), _variables(encoder), ordering(encoder.sizes, first), leaf, seeds)
         return encoder, forest
 

@@ -68,8 +68,13 @@ def variable(size: int, ordered: bool) -> Variable:
 
 
 def ordering(sizes: Sequence[int] | np.ndarray, first: Sequence[int] = ()) -> tuple[int, ...]:
-    """`first` (condition columns), then from few codes to many: what splits well comes before what splits badly."""
-    rest = [index for index in np.argsort(np.asarray(sizes), kind="stable").tolist() if index not in set(first)]
+    """`first` (conditions, targets), then two-valued columns, then from many codes to few.
+
+    On half of Adult and of Bank Marketing that order told apart least at an equal copy test (C2ST AUC 0.50-0.52;
+    few to many: 0.52-0.54; the two-valued ones last: as good, but 2 % of TSTR lost).
+    """
+    rest = [index for index in range(len(sizes)) if index not in set(first)]
+    rest.sort(key=lambda index: (0, 0) if sizes[index] <= 3 else (1, -int(sizes[index])))
     return (*first, *rest)
 
 
@@ -123,7 +128,10 @@ def _grow(
     x = np.empty((rows, len(before)), np.float32)
     for i, feature in enumerate(before):
         x[:, i] = places[i][views[feature]]
-    model = DecisionTreeClassifier(min_samples_leaf=least, min_impurity_decrease=1e-7, random_state=seed)
+    # log loss copied less than Gini at an equal C2ST
+    model = DecisionTreeClassifier(
+        criterion="log_loss", min_samples_leaf=least, min_impurity_decrease=1e-7, random_state=seed
+    )
     tree = model.fit(x, seen).tree_
     ends = np.flatnonzero(tree.children_left < 0)
     leaf_of = np.zeros(tree.node_count, np.int64)
