@@ -104,7 +104,7 @@ def _protect(source: Records, spec: PrivacySpec, secret: Key, folder: Path) -> R
             again = {name: Protector(protection, secret.secret) for name, protection in later.items()}
             _learn(source, table, again, unit, unit_key)
             protectors |= again
-        outputs = {name: column for name, p in protectors.items() if (column := p.finish()) is not None}
+        outputs = {name: column for name, p in protectors.items() if (column := p.finish(unit)) is not None}
         if not any(not column.surrogate for column in outputs.values()):
             raise PrivacyError(
                 "protection leaves no column to learn",

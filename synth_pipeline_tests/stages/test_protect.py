@@ -115,6 +115,8 @@ def test_defaults(home: Home) -> None:
     notes = {column.name: column for column in columns(records.schema())}
     assert notes["patient"].action["multiplicity"] == [[3, 800]]
     assert notes["visit"].action["unique"] is True
+    assert notes["email"].action["follows"] == "patient"
+    assert "follows" not in notes["card"].action
     assert notes["email"].action["null_rate"] == pytest.approx(0.2)
     assert {line["column"]: line["entity"] for line in records.facts["report"]}["email"] == "email"
 
@@ -260,6 +262,22 @@ def test_synthetic_surrogates_share_nothing_with_source_or_pseudonyms(home: Home
         drawn = {v for v in out[name].to_pylist() if v is not None}
         assert not drawn & set(source[name][0])
         assert not drawn & set(pseudonyms[name].to_pylist())
+
+
+def test_synthetic_people_keep_their_address(home: Home) -> None:
+    data = people()
+    data["email"] = _column(
+        [f"user{i // 3}@mail.org" if i % 30 > 2 else None for i in range(N)], pa.string(), Meaning.CATEGORY
+    )
+    data["first_name"] = _column([["Ann", "Bob", "Cleo"][i // 3 % 3] for i in range(N)], pa.string(), Meaning.CATEGORY)
+    table = released(protected(home, data=data), 1500).table().to_pydict()
+    for name in ("email", "first_name"):
+        of_each: dict[str, set[str]] = {}
+        for patient, value in zip(table["patient"], table[name], strict=True):
+            of_each.setdefault(patient, set()).add(value)
+        assert len(of_each) == 500
+        assert all(len(values) == 1 for values in of_each.values())
+    assert len(set(table["email"])) > 400
 
 
 def test_late_evidence_counts(home: Home) -> None:

@@ -15,7 +15,7 @@ from synth_pipeline.privacy.transform.entities import NAMES, kind, surrogates
 from synth_pipeline.privacy.transform.hashing import U64, as_text, fingerprints, is_number, is_text, subkey, tokens
 from synth_pipeline.privacy.transform.permutation import pseudonyms
 from synth_pipeline.privacy.transform.plan import Protection
-from synth_pipeline.privacy.transform.statistics import Forms, Levels, Repeats, contains, digit_form
+from synth_pipeline.privacy.transform.statistics import Follows, Forms, Levels, Repeats, contains, digit_form
 from synth_pipeline.records.schema import Column
 from synth_pipeline.spec.privacy import Fake, Generalise, Hash, Mask, Suppress
 
@@ -28,6 +28,7 @@ class Protector:
     secret: bytes = field(repr=False)
     repeats: Repeats = field(default_factory=Repeats)
     forms: Forms = field(default_factory=Forms)
+    follows: Follows = field(default_factory=Follows)
     levels: Levels | None = None
     form: str | None = None
     unique: bool = False
@@ -44,7 +45,10 @@ class Protector:
         """Takes training rows' source values."""
         if self.protection.surrogate:
             if self.protection.counted:
-                self.repeats.add(fingerprints(values, self._levels_key))
+                prints = fingerprints(values, self._levels_key)
+                self.repeats.add(prints)
+                if units is not None:
+                    self.follows.add(prints, units)
             else:
                 self.repeats.skip(values)
             if self.form is None and (digits := self._kind_digits):
@@ -63,8 +67,8 @@ class Protector:
         ):
             self.forms.add(values)
 
-    def finish(self) -> Column | None:
-        """The protected column, with all that the generate stage needs in its note."""
+    def finish(self, unit: str | None = None) -> Column | None:
+        """The protected column, with all that the generate stage needs in its note; `unit` is the unit's column."""
         output = self.protection.output
         if self.levels is not None:
             self._common = self.levels.common()
@@ -75,6 +79,8 @@ class Protector:
         note: dict[str, Any] = action.model_dump(mode="json", exclude_none=True)
         if self.protection.surrogate:
             note |= self._surrogate_note()
+            if unit is not None and unit != output.name and self.follows.holds:
+                note["follows"] = unit
             if pa.types.is_integer(output.type) and note.get("high", 0) > 2 ** (output.type.bit_width - 1):
                 output = output.having(type=pa.int64())
         return output.having(action=note)

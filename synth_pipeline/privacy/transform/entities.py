@@ -258,7 +258,7 @@ def _kind(entity: str, locale: str) -> Kind:
 
         return Kind(len(streets) * int(houses), house, _append(", No. "))
     values = pool(entity, locale)
-    return Kind(len(values), lambda index, form: _take(values, index), _spaced)
+    return Kind(len(values), lambda index, form: _take(values, index), _spaced, common=len(values))
 
 
 def _spaced(made: pa.Array, rest: U64) -> pa.Array:

@@ -32,9 +32,11 @@ def fill(schema: pa.Schema, learned: pa.RecordBatch, start: int, total: int, see
     """
     rows = learned.num_rows
     arrays = []
+    by_name = {column.name: column for column in columns(schema)}
     for column in columns(schema):
         if column.surrogate:
-            arrays.append(fresh(column, start, rows, total, seeds))
+            leader = by_name.get((column.action or {}).get("follows", ""))
+            arrays.append(fresh(column, start, rows, total, seeds, leader))
         elif column.name in learned.schema.names:
             values = learned.column(column.name)
             arrays.append(values if values.type == column.type else values.cast(column.type))
@@ -43,12 +45,20 @@ def fill(schema: pa.Schema, learned: pa.RecordBatch, start: int, total: int, see
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds) -> pa.Array:
-    """One column's surrogates for some rows, by the action that protect recorded in it."""
+def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds, leader: Column | None = None) -> pa.Array:
+    """One column's surrogates for some rows, by the action that protect recorded in it.
+
+    `leader`: the entity that this column follows: its rows share one surrogate here too.
+    """
     action: Mapping[str, Any] = column.action or {}
     key = _key(seeds.child("surrogate", column.name))
     numbers = np.arange(start, start + rows, dtype=np.uint64)
-    if action.get("multiplicity"):
+    owners = numbers
+    if leader is not None and (sizes := (leader.action or {}).get("multiplicity")):
+        lead = _key(seeds.child("surrogate", leader.name))
+        values, count = _groups(numbers, max(total, start + rows), tuple(map(tuple, sizes)), lead)
+        owners = values
+    elif action.get("multiplicity"):
         if Role.ENTITY not in column.roles:  # values that repeat are scattered, an entity's rows stay together
             numbers = permute(numbers, max(total, start + rows), key[8:] + key[:8], derange=False)
         layout = tuple(map(tuple, action["multiplicity"]))
@@ -59,7 +69,7 @@ def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds) -> pa
     rate = float(action.get("null_rate") or 0.0)
     missing = None
     if rate and column.nullable:
-        draw = mix(np.arange(start, start + rows, dtype=np.uint64), np.frombuffer(key[16:24], "<u8")[0])
+        draw = mix(owners, np.frombuffer(key[16:24], "<u8")[0])
         missing = draw < np.uint64(min(int(rate * 2**64), 2**64 - 1))
     made = made.cast(column.type)
     return pc.if_else(pa.array(missing), pa.scalar(None, column.type), made) if missing is not None else made

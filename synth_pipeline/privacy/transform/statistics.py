@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.privacy.transform.hashing import U64, as_text, is_number
+from synth_pipeline.privacy.transform.hashing import U64, as_text, is_number, mix
 from synth_pipeline.privacy.transform.permutation import ALPHABET, CLASSES, FIXED, ROOM, shapes
 
 _HELD = 524_288
@@ -131,6 +131,40 @@ class Repeats:
             kept = self._found & np.uint64((1 << self._level) - 1) == 0
             self._found, self._counts = self._found[kept], self._counts[kept]
         self._held, self._size = [], 0
+
+
+class Follows:
+    """Whether the rows of one unit share one value, in a hash sample of the units: an address of a person does."""
+
+    def __init__(self) -> None:
+        self._units = np.zeros(0, np.uint64)
+        self._pairs = np.zeros(0, np.uint64)
+        self._level = 0
+        self._rows = 0
+        self._broken = False
+
+    def add(self, values: U64, units: U64) -> None:
+        if self._broken:
+            return
+        chosen = (values != 0) & (units != 0) & (units & np.uint64((1 << self._level) - 1) == 0)
+        values, units = values[chosen], units[chosen]
+        self._rows += len(units)
+        pairs = np.concatenate([self._pairs, mix(units ^ mix(values, _PAIR), _PAIR)])
+        self._pairs, first = np.unique(pairs, return_index=True)
+        self._units = np.concatenate([self._units, units])[first]
+        self._broken = len(np.unique(self._units)) < len(self._units)
+        if len(self._units) > _SAMPLED:
+            self._level += 1
+            kept = self._units & np.uint64((1 << self._level) - 1) == 0
+            self._units, self._pairs = self._units[kept], self._pairs[kept]
+
+    @property
+    def holds(self) -> bool:
+        """Not broken by any unit, and told by enough rows beyond each unit's first."""
+        return not self._broken and self._rows - len(self._units) >= 20
+
+
+_PAIR = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass
