@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -21,7 +22,9 @@ def spread(work: Callable[[Item], Out], items: Iterable[Item]) -> list[Out]:
 
     before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(cores(), initializer=_alone) as pool:
+        with warnings.catch_warnings(), ThreadPoolExecutor(cores(), initializer=_alone) as pool:
+            # scikit-learn speaks of its configuration, which nobody here has changed
+            warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed.*")
             return list(pool.map(work, items))
     finally:
         torch.set_num_threads(before)

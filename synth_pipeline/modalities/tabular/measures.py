@@ -234,8 +234,9 @@ def _picture(evidence: Evidence) -> dict[str, Any]:
     rng = evidence.seeds.child("pca").generator()
     train, synthetic = subset(evidence.train, _ROWS, rng), subset(evidence.synthetic, _DOTS, rng)
     real, drawn = _features(train, synthetic, cols)
-    centre, spread = real.mean(0), real.std(0)
-    keep = spread > 1e-9
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre, spread = real.mean(0), real.std(0)
+    keep = (spread > 1e-9) & np.isfinite(spread)
     if keep.sum() < 2 or len(real) < 3:
         raise Unfit("too few rows or varying columns for a picture")
     real, drawn = ((side[:, keep] - centre[keep]) / spread[keep] for side in (real, drawn))

@@ -1,0 +1,94 @@
+"""Boosted trees: what they can and cannot tell apart, and what they learn from synthetic rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synth_pipeline.evaluation import utility
+from synth_pipeline.evaluation.columns import Unfit
+from synth_pipeline.protocols.measure import Evidence
+from synth_pipeline.seeds import Seeds
+
+
+def _table(rng: np.random.Generator, rows: int) -> pa.Table:
+    x, y = rng.normal(size=(2, rows))
+    noise = rng.normal(0, 0.5, rows)
+    amount = 3 * x + noise
+    kind = np.where(amount > 2, "high", np.where(amount < -2, "low", "mid"))
+    return pa.table({"x": x, "y": y, "amount": amount, "kind": kind, "yes": amount > 0})
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    rng = np.random.default_rng(0)
+    train, holdout, made = (_table(rng, 1_500) for _ in range(3))
+    return Evidence(train, holdout, made, made, Seeds(0))
+
+
+def test_a_fresh_sample_cannot_be_told_apart(evidence: Evidence) -> None:
+    score, _ = utility.discernible(evidence)
+    assert score.value == pytest.approx(0.5, abs=0.05)
+    assert score.reference == pytest.approx(0.5, abs=0.05)
+
+
+def test_shuffled_columns_and_copies(evidence: Evidence) -> None:
+    rng = np.random.default_rng(1)
+    shuffled = pa.table(
+        {n: evidence.train[n].take(pa.array(rng.permutation(1_500))) for n in evidence.train.column_names}
+    )
+    assert (utility.discernible(replace(evidence, synthetic=shuffled))[0].low or 0) > 0.9
+    # equal rows share a fold, so that copies look like noise instead of being learned by heart
+    copies, _ = utility.discernible(replace(evidence, synthetic=evidence.train))
+    assert copies.value == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(("target", "metric"), [("yes", "AUC"), ("kind", "AUC"), ("amount", "R²")])
+def test_transfer(evidence: Evidence, target: str, metric: str) -> None:
+    score, details = utility.transfer(replace(evidence, target=target))
+    assert score.value == pytest.approx(1, abs=0.05)
+    assert score.low is not None
+    assert score.low < score.value  # type: ignore[operator]
+    assert details["metric"] == metric
+    assert len(details["models"]) == 2
+
+
+def test_unlearnable_synthetic_rows_score_low(evidence: Evidence) -> None:
+    kinds = evidence.synthetic["kind"].take(pa.array(np.random.default_rng(2).permutation(1_500)))
+    useless = evidence.synthetic.set_column(evidence.synthetic.column_names.index("kind"), "kind", kinds)
+    score, _ = utility.transfer(replace(evidence, synthetic=useless, target="kind"))
+    assert score.high is not None
+    assert score.high < 1
+
+
+def test_targets_that_cannot_be_learned_have_no_value(evidence: Evidence) -> None:
+    def having(values: list[object]) -> Evidence:
+        sides = [t.append_column("t", pa.array(values)) for t in (evidence.train, evidence.holdout, evidence.synthetic)]
+        return Evidence(*sides, sides[2], Seeds(0), target="t")
+
+    assert utility.transfer(evidence)[0].value is None
+    assert utility.transfer(having(["one"] * 1_500))[0].value is None
+    assert utility.transfer(having([f"id{i}" for i in range(1_500)]))[0].value is None
+
+
+def test_one_class_in_the_synthetic_rows_is_scored_not_crashed(evidence: Evidence) -> None:
+    made = evidence.synthetic
+    one = made.set_column(made.column_names.index("yes"), "yes", pa.array([True] * 1_500))
+    score, _ = utility.transfer(replace(evidence, synthetic=one, target="yes"))
+    assert score.value is not None
+    assert score.value < 0.6
+
+
+def test_unseen_categories_and_missing_values_do_no_harm(evidence: Evidence) -> None:
+    made = evidence.synthetic
+    odd = made.set_column(made.column_names.index("kind"), "kind", pa.array(["new", None, "mid"] * 500))
+    assert utility.discernible(replace(evidence, synthetic=odd))[0].value is not None
+    assert utility.transfer(replace(evidence, synthetic=odd, target="yes"))[0].value is not None
+
+
+def test_too_few_rows(evidence: Evidence) -> None:
+    with pytest.raises(Unfit):
+        utility.discernible(replace(evidence, synthetic=evidence.synthetic.slice(0, 5)))

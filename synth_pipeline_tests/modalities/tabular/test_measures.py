@@ -1,0 +1,113 @@
+"""All measures together: nothing crashes into a pass, and details hold no small counts."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synth_pipeline.evaluation.gates import judge, load_policy, verdict
+from synth_pipeline.modalities.tabular import measures
+from synth_pipeline.modalities.tabular.modality import Tabular
+from synth_pipeline.protocols.measure import Evidence
+from synth_pipeline.seeds import Seeds
+from synth_pipeline.spec.constraints import Inequality, Range
+
+NAMES = {
+    "copy_excess", "nearest_share", "exact_match_excess", "value_replay_excess", "shape_error", "trend_error",
+    "c2st_auc", "tstr_ratio", "constraint_violations", "missing_error",
+}  # fmt: skip
+
+
+def _table(rng: np.random.Generator, rows: int) -> pa.Table:
+    start = rng.integers(0, 2_000, rows)
+    first = [datetime.date(2020, 1, 1) + datetime.timedelta(days=int(d)) for d in start]
+    age = rng.gamma(5, 9, rows).round()
+    return pa.table(
+        {
+            "age": age,
+            "since": first,
+            "ward": rng.choice(["a", "b", "c", "rare"], rows, p=[0.5, 0.3, 0.199, 0.001]),
+            "cost": pa.array(
+                np.where(rng.random(rows) < 0.1, None, np.round(rng.lognormal(3, 1, rows), 2)), pa.float64()
+            ),
+            "ill": age + rng.normal(0, 10, rows) > 50,
+        }
+    )
+
+
+def _evidence(rows: int, seed: int = 0, made: pa.Table | None = None, **more: Any) -> Evidence:
+    rng = np.random.default_rng(seed)
+    train, holdout, fresh = (_table(rng, rows) for _ in range(3))
+    synthetic = fresh if made is None else made
+    return Evidence(train, holdout, synthetic, synthetic, Seeds(0), target="ill", **more)
+
+
+def test_a_fresh_sample_passes() -> None:
+    findings = Tabular().measure(_evidence(3_000))
+    assert set(findings.scores) == NAMES
+    assert not findings.details.get("errors")
+    gates = judge(findings.scores, load_policy("internal"))
+    assert verdict(gates) == "pass", [gate for gate in gates if gate.verdict != "pass"]
+
+
+def test_details_are_json_without_small_counts() -> None:
+    evidence = _evidence(3_000)
+    details = json.loads(json.dumps(Tabular().measure(evidence).details, allow_nan=False))
+    for column in details["columns"]:
+        assert len(column["real"]) == len(column["synthetic"])
+        assert all(count == 0 or count >= measures.K for count in column["real"])
+        assert "rare" not in column.get("levels", ())
+        if column["kind"] == "histogram":
+            assert len(column["edges"]) == len(column["real"]) + 1
+    assert {type(edge) for c in details["columns"] if c["name"] == "since" for edge in c["edges"]} == {str}
+    assert all(n == 0 or n >= measures.K for row in details["pca"]["real_density"]["counts"] for n in row)
+    edges = next(column["edges"] for column in details["columns"] if column["name"] == "cost")
+    costs = evidence.train["cost"].drop_null().to_numpy()
+    assert (costs < edges[0]).sum() >= 0
+    assert edges[-1] < costs.max()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 12])
+def test_tiny_tables_are_inconclusive(rows: int) -> None:
+    findings = Tabular().measure(_evidence(rows, made=_table(np.random.default_rng(9), 2_000)))
+    gates = judge(findings.scores, load_policy("internal"))
+    assert verdict(gates) == "inconclusive"
+    assert next(gate for gate in gates if gate.name == "copy_excess").verdict == "inconclusive"
+
+
+def test_empty_and_foreign_tables_never_pass() -> None:
+    for made in (_table(np.random.default_rng(1), 0), pa.table({"else": [1, 2, 3]})):
+        findings = Tabular().measure(_evidence(200, made=made))
+        assert findings.scores["copy_excess"].value is None
+        assert verdict(judge(findings.scores, load_policy("internal"))) != "pass"
+
+
+def test_a_crash_is_recorded_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("row 17 holds a secret")
+
+    monkeypatch.setattr(measures.copying, "nearness", crash)
+    findings = Tabular().measure(_evidence(300))
+    assert findings.scores["copy_excess"].error == "RuntimeError"
+    assert "secret" not in json.dumps(findings.details)
+    assert verdict(judge(findings.scores, load_policy("internal"))) != "pass"
+
+
+def test_constraint_violations_are_exact() -> None:
+    rules = (Range(type="range", column="age", min=0, max=30), Inequality(type="inequality", low="age", high="cost"))
+    evidence = _evidence(500, constraints=rules)
+    score, details = measures.violations(evidence)
+    ages, costs = (evidence.released[name].to_numpy() for name in ("age", "cost"))
+    assert score.value == pytest.approx(((ages > 30) | (ages > costs)).mean())
+    assert [item["violations"] for item in details] == [(ages > 30).sum(), (ages > costs).sum()]
+
+
+def test_equal_seeds_equal_findings() -> None:
+    one, two = (Tabular().measure(_evidence(600)) for _ in range(2))
+    assert one.scores == two.scores
+    assert json.dumps(one.details) == json.dumps(two.details)
