@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -25,7 +25,7 @@ COMMANDS = {
     "forget": "synth_pipeline.cli.releases:forget",
     "gc": "synth_pipeline.cli.releases:gc",
     "ui": "synth_pipeline.cli.ui:ui",
-    "doctor": "synth_pipeline.cli.main:doctor",
+    "doctor": "synth_pipeline.cli.doctor:doctor",
 }
 """Command → "module:function", in the order of the help."""
 
@@ -60,16 +60,6 @@ def synth() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or YAML, 3 not published: a gate, contract or scan said no.
     """
-
-
-def doctor(
-    store: Annotated[str | None, typer.Option(help="The release store to look at.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
-    """Versions, places, licences, and what is wrong with them."""
-    from synth_pipeline.cli.doctor import doctor as examined
-
-    raise typer.Exit(examined(as_json, store))
 
 
 def main() -> None:

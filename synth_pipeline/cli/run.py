@@ -122,14 +122,13 @@ def _note(name: str, went: Went) -> dict[str, Any]:
         card = json.loads((folder / "scorecard.json").read_bytes())
         names = ("name", "value", "low", "high", "threshold", "verdict", "reason")
         note["gates"] = [{key: gate.get(key) for key in names} for gate in card["gates"]]
-        note["checks"] = [check for check in card["checks"] if not check["passed"]]
         note["scorecard"] = str(folder / "scorecard.json")
         note["report"] = str(folder / "report.html")
     if out := went.stages.get("export"):
         note |= {"version": out["version"], "release": out["path"], "report": out["report"], "published": True}
         note |= {"reused": out["reused"], "rows": out.get("dagster/row_count")}
     if went.failed:
-        note["error"] = went.failed.reason
+        note |= {"error": went.failed.reason, "checks": dict(went.broken)}
     return note
 
 
@@ -178,8 +177,7 @@ def _reasons(note: dict[str, Any], went: Went) -> list[str]:
         f"{gate['name']}: {gate['verdict']}, {gate['reason'] or 'limit ' + _short(gate['threshold'])}"
         for gate in open_gates
     ]
-    broken = [check for check in note.get("checks", ()) if check.get("blocking", True)]
-    reasons += [f"check {check['name']}: {check.get('note') or 'failed'}" for check in broken]
+    reasons += [f"{check}: {text}" for check, text in went.broken.items() if check != "scorecard gates"]
     return reasons or [went.failed.reason if went.failed else ""]
 
 

@@ -97,13 +97,14 @@ def _asset(
             tick(noun.stage, 0)
             result = _function(noun.stage)(run, *(run.latest(stage) for stage in noun.takes))
             curve.finish()
+            found = _checked(run, result)
             tick(noun.stage, result.rows, result.rows, note=REUSED if result.reused else DONE)
             if noun.stage == "ingest" and (observed := _observed(spec, result)):
                 context.log_event(observed)
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(result.content_id),
                 metadata={**_common(result), **_SHOWN[noun.stage](run, result)},
-                check_results=_checked(noun.stage, result),
+                check_results=found,
             )
 
     return made
@@ -147,10 +148,12 @@ def _observed(spec: DatasetSpec, result: "Result") -> dg.AssetObservation | None
     )
 
 
-def _checked(stage: str, result: "Result") -> list[dg.AssetCheckResult]:
-    if stage == "ingest":
-        return checks.of_source(_note(result).get("facts", {}))
-    return checks.of_scorecard(_note(result)) if stage == "validate" else []
+def _checked(run: "Run", result: "Result") -> list[dg.AssetCheckResult]:
+    if result.stage == "ingest":
+        from synth_pipeline.stages.acceptance import accept
+
+        return checks.of_source(accept(run, result))
+    return checks.of_scorecard(_note(result)) if result.stage == "validate" else []
 
 
 # --- what each asset shows --------------------------------------------------------------------------------------------

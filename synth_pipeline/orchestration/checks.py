@@ -31,10 +31,9 @@ def specs(stage: str, key: dg.AssetKey, partitions: dg.PartitionsDefinition | No
         ]
 
 
-def of_source(facts: Mapping[str, Any]) -> list[dg.AssetCheckResult]:
-    """From the `contract` facts of the ingested records."""
-    contract = facts.get("contract") or {}
-    return [_result("contract", contract.get("checks", ()) if isinstance(contract, Mapping) else contract)]
+def of_source(findings: Iterable[Finding]) -> list[dg.AssetCheckResult]:
+    """From what `accept` found."""
+    return [_result("contract", findings)]
 
 
 def of_scorecard(card: Mapping[str, Any]) -> list[dg.AssetCheckResult]:
@@ -76,7 +75,9 @@ def _result(name: str, findings: Iterable[Finding]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=name,
         passed=not blocking,
-        description=f"{len(blocking)} of {len(found)} failed" if blocking else f"{len(found)} looked at",
+        description="; ".join(f"{one['name']}: {one.get('note') or 'failed'}" for one in blocking[:5])
+        if blocking
+        else f"{len(found)} looked at",
         metadata=to_metadata(
             {
                 "looked_at": len(found),

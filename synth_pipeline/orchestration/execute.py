@@ -37,6 +37,8 @@ class Went:
     run_id: str
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: Failed | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Failed check → what it says."""
 
 
 def execute(spec: DatasetSpec, base: Path, *, partition: str | None, store: str | None, force: bool) -> Went:
@@ -80,18 +82,23 @@ def _check_partition(spec: DatasetSpec, partition: str | None) -> None:
 
 def _went(result: dg.ExecuteInProcessResult) -> Went:
     stages: dict[str, Mapping[str, Any]] = {}
+    broken: dict[str, str] = {}
     failed: Failed | None = None
     of = {noun.name: noun.stage for noun in NOUNS}
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
             shown = event.step_materialization_data.materialization.metadata
             stages[of[event.asset_key.path[-1]]] = {name: value.value for name, value in shown.items()}
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                broken[f"{check.asset_key.path[-1]} {check.check_name}"] = check.description or "failed"
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE and failed is None:
             stage = of[str(event.step_key).rpartition("__")[2]]
             failed = _failure(stage, event.step_failure_data)
     if failed is None and not result.success:
         failed = Failed("", "the run did not start", 1)
-    return Went(result.run_id, stages, failed)
+    return Went(result.run_id, stages, failed, broken)
 
 
 def _failure(stage: str, data: Any) -> Failed:
