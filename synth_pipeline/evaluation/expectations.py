@@ -124,14 +124,16 @@ def _run(frame: pd.DataFrame, suite: tuple[Expectation, ...]) -> list[Finding]:
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         definition = context.data_sources.add_pandas("rows").add_dataframe_asset("data")
         batches = definition.add_batch_definition_whole_dataframe("sample")
-        expectations = gx.ExpectationSuite(name="contract")
-        for place, expectation in enumerate(suite):
+        for expectation in suite:
             _understood(expectation)
-            expectations.add_expectation_configuration(
-                ExpectationConfiguration(type=expectation.type, kwargs=dict(expectation.kwargs), meta={"place": place})
-            )
+        # given at once: adding them one by one silently replaces those of the same type and column
+        configurations = [
+            ExpectationConfiguration(type=expectation.type, kwargs=dict(expectation.kwargs), meta={"place": place})
+            for place, expectation in enumerate(suite)
+        ]
+        contract = gx.ExpectationSuite(name="contract", expectations=[c.to_domain_obj() for c in configurations])
         validation = context.validation_definitions.add(
-            gx.ValidationDefinition(name="contract", data=batches, suite=context.suites.add(expectations))
+            gx.ValidationDefinition(name="contract", data=batches, suite=context.suites.add(contract))
         )
         try:
             results = validation.run(

@@ -201,6 +201,16 @@ class TestExpectations:
         assert not hollow["passed"]
         assert hollow["note"].startswith("error: ward holds no value")
 
+    def test_several_of_one_type_on_one_column_all_run(self):
+        def between(**kwargs: Any) -> Expectation:
+            return Expectation(type="expect_column_values_to_be_between", kwargs={"column": "weight", **kwargs})
+
+        wanted = (between(max_value=1000), between(max_value=1), between(max_value=1, mostly=1.0), between(max_value=1))
+        checks = self.run(rows(), *wanted, inferred=True)[-4:]
+        assert [check["passed"] for check in checks] == [True, False, False, False]
+        assert not [check for check in checks if check["note"].startswith("error")]
+        assert len({check["name"] for check in checks}) == 4
+
     def test_an_empty_table_never_passes(self):
         wanted = Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": "id"})
         assert broken(self.run(rows(0), wanted)) == {"expect_column_values_to_not_be_null(id)"}

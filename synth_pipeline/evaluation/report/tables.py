@@ -43,7 +43,9 @@ def short(text: Any, most: int = 80) -> str:
 
 def sentence(text: str) -> str:
     """A note as a sentence of its own."""
-    text = re.sub(r"(?<![\w.])\d{5,}(?![\w.])", lambda digits: f"{int(digits[0]):,}", text.strip())
+    text = re.sub(
+        r"(?<![\w.\-])(?!(?:19|20)\d\d\b)\d{4,}(?![\w\-]|\.\d)", lambda digits: f"{int(digits[0]):,}", text.strip()
+    )
     first = text[:1].upper() if text[:1].isascii() else text[:1]  # π is no capital letter
     return text and first + text[1:] + ("" if text[-1] in ".!?…" else ".")
 

@@ -21,9 +21,8 @@ def banner(scorecard: Scorecard) -> dict[str, Any]:
     failed = [gate for gate in scorecard.gates if gate.verdict != "pass"]
     verdict = "fail" if blocking and scorecard.verdict == "pass" else scorecard.verdict
     headline, text = words.BANNERS[verdict]
-    if blocking:
-        headline = "A check failed" if not failed else headline
-        text = "What the data must keep was not kept: this table is not published." if not failed else text
+    if blocking and not any(gate.verdict == "fail" for gate in failed):
+        headline, text = words.BROKEN
     why = [_why(gate, scorecard) for gate in failed]
     why += [f"{short(check['name'])}: {short(check.get('note', 'failed'), 300)}." for check in blocking]
     return {"verdict": verdict, "sign": words.VERDICTS[verdict][0], "headline": headline, "text": text, "why": why}
@@ -44,7 +43,7 @@ def _explained(gate: Gate) -> str:
     if gate.value is None or gate.verdict == "pass":
         return sentence(gate.reason)
     if gate.verdict == "inconclusive" and "lies within" not in gate.reason and gate.reason:
-        return sentence(gate.reason)
+        return sentence(f"Too few to decide: {gate.reason}" if gate.reason.endswith("are needed") else gate.reason)
     _, _, more = gate.reason.partition("; ")
     return f"{words.VERDICTS[gate.verdict][2]} {sentence(more)}".strip()
 
