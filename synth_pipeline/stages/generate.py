@@ -30,7 +30,7 @@ from synth_pipeline.spec.generation import Generation
 from synth_pipeline.stages.conditions import resolve
 from synth_pipeline.stages.keeping import Kept, derived, keep, references
 from synth_pipeline.stages.run import Outcome, Result, Run, manifest, perform
-from synth_pipeline.stages.train import learnable_constraints, load_generator, no_values_in_errors
+from synth_pipeline.stages.train import learnable_constraints, load_generator, no_values_in_errors, versions
 from synth_pipeline.stages.versions import GENERATE as VERSION
 
 _NOTES = "shards"
@@ -49,6 +49,7 @@ def generate(run: Run, model: Result, protected: Result) -> Result:
         VERSION,
         run.spec.slice("generate"),
         {"model": model.content_id, "protected": protected.content_id},
+        tools=versions(registry.load(run.spec.generator.implementation)),
         seed=seeds.integer(63),
     )
 

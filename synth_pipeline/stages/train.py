@@ -52,7 +52,7 @@ def train(run: Run, protected: Result) -> Result:
         VERSION,
         {**run.spec.slice("train"), "copy_limit": limit},
         {"protected": protected.content_id},
-        tools={"generator": str(cls.version), **_versions(cls)},
+        tools={"generator": str(cls.version), **versions(cls)},
         seed=seeds.integer(63),
     )
 
@@ -91,7 +91,7 @@ def train(run: Run, protected: Result) -> Result:
         note |= {
             "content_id": hashlib.sha256(canonical(content).encode()).hexdigest(),
             **content,
-            "libraries": _versions(cls),
+            "libraries": versions(cls),
             "licence": getattr(cls, "licence", ""),
             "summary": generator.summary(),
             "seed": run.spec.seed,
@@ -189,7 +189,7 @@ def _copy_limit(run: Run) -> float:
     return COPY_LIMIT if gate is None or gate.max is None else gate.max
 
 
-def _versions(cls: type) -> dict[str, str]:
+def versions(cls: type) -> dict[str, str]:
     """Versions of what the generator stands on, found without importing any of it."""
     found = {}
     for name in (*_LIBRARIES, *getattr(cls, "libraries", ())):
