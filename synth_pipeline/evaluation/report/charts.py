@@ -134,7 +134,7 @@ def histogram(edges: Sequence[Any], real: Sequence[int], synthetic: Sequence[int
 
 
 def levels(
-    names: Sequence[str], real: Sequence[int], synthetic: Sequence[int], *, name: str = "", most: int = 8
+    names: Sequence[str], real: Sequence[int], synthetic: Sequence[int], *, name: str = "", most: int = 10
 ) -> Markup:
     """Paired bars, one pair per level; what does not fit is summed up in one last pair. Either side may be absent."""
     names = [str(level) for level in names]
