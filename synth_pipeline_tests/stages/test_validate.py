@@ -1,0 +1,82 @@
+"""The validate stage on real stages' output: what it judges, records and commits."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from synth_pipeline.evaluation.gates import judge, verdict
+from synth_pipeline.evaluation.scorecard import Scorecard
+from synth_pipeline.records.home import Home
+from synth_pipeline.spec.dataset import DatasetSpec
+from synth_pipeline.stages.generate import generate
+from synth_pipeline.stages.ingest import ingest
+from synth_pipeline.stages.protect import protect
+from synth_pipeline.stages.run import Result, Run
+from synth_pipeline.stages.train import train
+from synth_pipeline.stages.validate import validate
+
+
+@pytest.fixture
+def run(tmp_path: Path, home: Home) -> Run:
+    rng = random.Random(0)
+    lines = ["person,age,cost,ward"]
+    for number in range(1_200):
+        age = max(0, round(rng.gauss(45, 15)))
+        lines.append(f"P{number % 600:04d},{age},{age * 10 + rng.randrange(200)},{rng.choice('aabbc')}")
+    source = tmp_path / "visits.csv"
+    source.write_text("\n".join(lines) + "\n")
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "visits",
+            "source": {"type": "file", "path": str(source)},
+            "columns": {"person": {"meaning": "identifier", "roles": ["entity"]}, "ward": {"roles": ["target"]}},
+            "generation": {"rows": 50},
+        }
+    )
+    return Run(spec=spec, home=home, store=str(tmp_path / "releases"), base=tmp_path)
+
+
+def _until_validate(run: Run) -> tuple[Result, Result, Result]:
+    protected = protect(run, ingest(run))
+    model = train(run, protected)
+    return generate(run, model, protected), model, protected
+
+
+def test_few_released_rows_are_judged_with_audit_rows(run: Run) -> None:
+    synthetic, model, protected = _until_validate(run)
+    result = validate(run, synthetic, model, protected)
+    note = json.loads((result.folder / "scorecard.json").read_bytes())
+    card = Scorecard.from_json(note)
+    assert card.verdict == result.metrics["verdict"] == verdict(card.gates, card.checks)
+    assert card.gates == judge(card.scores, card.policy, card.attempts)
+    assert card.judged["synthetic"] == synthetic.content_id
+    assert note["content_id"] == result.content_id
+    assert note["root"]
+    sizes = card.details["sizes"]
+    assert sizes["released"] == 50
+    assert sizes["synthetic"] > 400
+    assert any("audit rows" in warning for warning in card.warnings)
+    assert card.scores["exact_match_excess"].n == 50
+    assert any(check["name"].startswith("residual") for check in card.checks)
+    assert (result.folder / "report.html").stat().st_size < 3 << 20
+    assert (result.folder / "profile.json").exists()
+    # every person has two rows: the interval knows no more units than persons
+    assert card.scores["copy_excess"].n <= 600
+
+    again = validate(run, synthetic, model, protected)
+    assert again.reused
+    assert again.content_id == result.content_id
+
+
+def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run) -> None:
+    counted = []
+    for seed in (0, 1, 1):
+        tried = replace(run, spec=run.spec.model_copy(update={"seed": seed}), force=True)
+        result = validate(tried, *_until_validate(tried))
+        counted.append(result.metrics["attempts"])
+    assert counted == [1, 2, 2]
