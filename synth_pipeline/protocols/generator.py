@@ -43,13 +43,16 @@ class SampleRequest:
 
 
 class Generator(Protocol):
-    """Made from its config and the dataset's constraints; sees training rows only, never identifiers."""
+    """Made from its config and the dataset's constraints; sees training rows only, never identifiers.
+
+    `copy_limit`: the excess of rows that lean on training rows to stay under, for generators that can choose.
+    """
 
     capabilities: ClassVar[Capabilities]
     version: ClassVar[str]
 
     def __init__(
-        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.08
+        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.045
     ) -> None: ...
 
     def fit(self, records: Records, seeds: Seeds, report: Report) -> None:

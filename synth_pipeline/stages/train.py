@@ -46,7 +46,7 @@ def train(run: Run, protected: Result) -> Result:
     """
     cls = registry.load(run.spec.generator.implementation)
     seeds = run.seeds.child("train")
-    limit = _copy_limit(run)
+    limit = _copy_aim(run, Records.open(protected.folder))
     plan = plan_id(
         "train",
         VERSION,
@@ -181,12 +181,14 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
     return Outcome(note["content_id"], note["rows"], {**summary, **metrics})
 
 
-def _copy_limit(run: Run) -> float:
-    """The policy's limit on copying: a generator that can choose how closely it fits aims below it."""
-    from synth_pipeline.evaluation.gates import load_policy
+def _copy_aim(run: Run, records: Records) -> float:
+    """The copy excess that a generator which can choose how closely it fits should aim at, to pass the policy."""
+    from synth_pipeline.evaluation.gates import aim, load_policy
 
-    gate = load_policy(run.spec.validation.policy, run.base).gates.get("copy_excess")
-    return COPY_LIMIT if gate is None or gate.max is None else gate.max
+    validation = run.spec.validation
+    gate = load_policy(validation.policy, run.base).gates.get("copy_excess")
+    limit = COPY_LIMIT if gate is None or gate.max is None else gate.max
+    return round(aim(limit, records.rows("train"), records.rows("holdout"), validation.queries), 4)
 
 
 def versions(cls: type) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Listening:
     shown: ClassVar[list[Records]] = []
     error: ClassVar[Exception | None] = None
 
-    def __init__(self, config: Any, constraints: Any = (), *, copy_limit: float = 0.08) -> None:
+    def __init__(self, config: Any, constraints: Any = (), *, copy_limit: float = 0.045) -> None:
         self.copy_limit = copy_limit
 
     def fit(self, records: Records, seeds: Any, report: Any) -> None:

@@ -52,7 +52,7 @@ class Sdv:
     licence: ClassVar[str] = "BUSL-1.1"
 
     def __init__(
-        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.08
+        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.045
     ) -> None:
         self._type = config.type
         self._settings = config.model_dump(mode="python")

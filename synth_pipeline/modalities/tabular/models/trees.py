@@ -52,7 +52,7 @@ class Trees:
     version: ClassVar[str] = "1"
 
     def __init__(
-        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.08
+        self, config: GeneratorConfig, constraints: tuple[Constraint, ...] = (), *, copy_limit: float = 0.045
     ) -> None:
         if not isinstance(config, Config):
             raise SpecError("trees needs its own configuration", fix="generator: {type: trees}")
@@ -186,13 +186,11 @@ class Trees:
             report(len(tests), {"min_leaf": leaf, "copy_excess": test.excess, "exact_match": exact})
             return test
 
-        limit = max(self.copy_limit - copying.judges_half_width(inner.num_rows), self.copy_limit / 3)
-        leaf = copying.choose_leaf(measure, inner.num_rows, limit)
+        leaf = copying.choose_leaf(measure, inner.num_rows, self.copy_limit)
         self._facts["copy_tests"] = [
             {"min_leaf": test.min_leaf, "excess": round(test.excess, 4), "exact": round(test.exact, 5)}
             for test in tests
         ]
-        self._facts["copy_target"] = round(float(limit), 4)
         return leaf
 
 

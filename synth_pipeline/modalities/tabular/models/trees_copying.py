@@ -71,10 +71,3 @@ def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> 
         leaf = int(float(f"{ahead:.2g}"))  # coarse, so that the last bits of a float never matter
     return passed if passed < rows else leaf
 
-
-def judges_half_width(rows: int) -> float:
-    """Half of the 95 % interval that a later judge of `rows` rows will have: where its limit is kept by the bad end.
-
-    1.5: its rows cluster on their nearest real units, and its split is less even than the fold's.
-    """
-    return 1.5 * 1.96 / np.sqrt(min(rows, 20_000))
