@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from synth_pipeline_tests.orchestration.server import STAGES, Server, declare, serving
+from synth_pipeline_tests.orchestration.server import STAGES, Server, declare, serving, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -33,8 +33,10 @@ def stop(server: Server, name: str) -> None:
 
 
 def test_a_schedule_ticks_by_itself_and_its_run_publishes(server: Server) -> None:
-    [run, *_] = server.ended(1, 600, tags=[{"key": "dagster/schedule_name", "value": "ticking_schedule"}])
-    stop(server, "ticking_schedule")
+    ticked = [{"key": "dagster/schedule_name", "value": "ticking_schedule"}]
+    until(lambda: server.runs(tags=ticked), 180)
+    stop(server, "ticking_schedule")  # one tick is enough: more would only queue
+    [run, *_] = server.ended(1, 600, tags=ticked)
     assert run["status"] == "SUCCESS", server.log(run["runId"])
     assert run["jobName"] == "ticking_job"
     assert (server.root / "releases" / "ticking" / "versions" / "v0001" / "manifest.json").exists()
