@@ -76,8 +76,10 @@ def _run(
     if source in taken and name is None:
         component = load(taken[source], source)
         assert component.spec is not None  # load raises otherwise
-        given = component.spec.model_dump(mode="json", exclude_unset=True)
-        spec = yaml.validate(wishes.apply(given), yaml.Document({}, "command line"), render=str)
+        spec = component.spec
+        if wishes != Wishes():
+            given = spec.model_dump(mode="json", exclude_unset=True)
+            spec = yaml.validate(wishes.apply(given), yaml.Document({}, "command line"), render=str)
     elif is_source(source):
         said, file = declare(source_of(source, table, query), name, wishes, taken, Home.find())
         component = load(file, said)
