@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
-from synth_pipeline.evaluation.gates import judge, load_policy
+from synth_pipeline.evaluation.gates import aim, judge, load_policy
 from synth_pipeline.modalities.tabular.configs import Trees as Config
 from synth_pipeline.modalities.tabular.measures import measure
 from synth_pipeline.modalities.tabular.models.trees import Trees
@@ -64,7 +64,8 @@ def one(name: str, seed: int, queries: int) -> list[str]:
     order = np.random.default_rng(seed).permutation(table.num_rows)
     half = table.num_rows // 2
     train, holdout = table.take(order[:half]), table.take(order[half : 2 * half])
-    model = Trees(Config())
+    limit = load_policy("internal").gates["copy_excess"].max
+    model = Trees(Config(), copy_limit=aim(limit or 1, half, half, queries))
     start, used = time.perf_counter(), time.process_time()
     model.fit(Records.of(train), Seeds(seed), lambda step, values: None)
     fitted, used = time.perf_counter() - start, time.process_time() - used

@@ -70,4 +70,3 @@ def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> 
             return rows
         leaf = int(float(f"{ahead:.2g}"))  # coarse, so that the last bits of a float never matter
     return passed if passed < rows else leaf
-
