@@ -63,7 +63,7 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
         weights += np.bincount(units[side.row + offset], side.part * part[side.query], minlength=len(weights))
     label = np.zeros(len(weights))
     label[units[: train.num_rows]] = 1
-    found = _clustered(mine, weights, label)
+    found = _clustered(mine, weights, label, np.bincount(units, minlength=len(weights)))
     pi = train.num_rows / (train.num_rows + holdout.num_rows)
     value, low, high = found.excess(pi)
     note = f"π = {pi:.4f}; {synthetic.num_rows} queries against all {train.num_rows + holdout.num_rows} real rows"
@@ -138,14 +138,19 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
     return worst, details
 
 
-def _clustered(mine: Array, weights: Array, label: Array) -> Share:
-    """Mean of `mine`; its variance is the larger of that between the real units met and that between rows."""
+def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
+    """Mean of `mine`, with an interval from how unevenly it rests on the real units.
+
+    With a = a unit's part of all meetings and m = its part of all real rows, share - π = sum((a - m) · label), since π
+    itself is sum(m · label): only the unevenness varies with who was drawn into train. The variance is never less than
+    that between the synthetic rows.
+    """
     value = float(mine.mean())
-    weights = weights / weights.sum()
-    alone = float((weights**2).sum())
-    between = float((weights**2 * (label - value) ** 2).sum())
-    rows = float(mine.var(ddof=1)) / len(mine) if len(mine) > 1 else 0.25
-    n = effective(value, max(between, rows), 1 / alone)
+    met = weights / weights.sum()
+    uneven = float(((met - rows / rows.sum()) ** 2 * (label - value) ** 2).sum())
+    between = float(mine.var(ddof=1)) / len(mine) if len(mine) > 1 else 0.25
+    certain = value in (0.0, 1.0)
+    n = 1 / float((met**2).sum()) if certain else effective(value, max(uneven, between), float((rows > 0).sum()))
     return Share(value, *wilson(value, n), n=round(n))
 
 
@@ -167,7 +172,7 @@ def _join(sides: Sequence[Array], units: tuple[Array, Array]) -> tuple[Share, fl
     weights = np.bincount(every, times[inverse], minlength=every.max() + 1)
     label = np.zeros(len(weights))
     label[units[0]] = 1
-    return _clustered(mine, weights, label), len(hit) / len(asked), rates
+    return _clustered(mine, weights, label, np.bincount(every, minlength=len(weights))), len(hit) / len(asked), rates
 
 
 def _units(evidence: Evidence) -> tuple[Array, Array]:
