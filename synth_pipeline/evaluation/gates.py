@@ -21,7 +21,6 @@ from synth_pipeline.evaluation.scorecard import Gate, Verdict
 from synth_pipeline.protocols.measure import Score
 from synth_pipeline.spec.base import Spec
 
-
 _INDEPENDENT = 0.5
 """Queries cluster on the real rows they meet: about half of them count (measured on the tabular benchmark sets)."""
 
@@ -83,8 +82,9 @@ def judge(scores: Mapping[str, Score], policy: Policy | Mapping[str, Any], attem
 
 
 def aim(limit: float, train: int, holdout: int, queries: int) -> float:
-    """The copy excess at which a generator passes `limit` 19 times in 20: room for the gate's half-width at these sizes,
-    and for the chance in the measured value itself.
+    """The copy excess at which a generator passes `limit` 19 times in 20.
+
+    It leaves room for the gate's half-width at these sizes, and for the chance in the measured value itself.
 
     An eighth of the limit where the sizes leave no room: then only more rows, or a larger holdout, would help.
     """

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ REPORT = "report.html"
 PROFILE = "profile.json"
 _ROWS = 100_000
 """Released rows that statistics look at; exact checks look at all."""
+_IN_MEMORY = 1_000_000
 
 
 def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> Result:
@@ -64,8 +66,10 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
             root, run.spec.name, run.partition, _plan_less_seed(run, protected), synthetic.content_id
         )
         tick("validate", 0, note="reading")
-        evidence, warnings = _evidence(run, real, released, model)
-        findings = registry.find("modalities", run.spec.modality)().measure(evidence)
+        with TemporaryDirectory(dir=folder) as scratch:
+            evidence, warnings = _evidence(run, real, released, model, Path(scratch))
+            findings = registry.find("modalities", run.spec.modality)().measure(evidence)
+            del evidence
         checks = _checks(run, real, released)
         gates = judged_by(findings.scores, policy, attempts)
         card = Scorecard(
@@ -98,7 +102,7 @@ def _plan_less_seed(run: Run, protected: Result) -> str:
     return plan_id("attempt", "1", spec, {"protected": protected.content_id})
 
 
-def _evidence(run: Run, real: Records, released: Records, model: Result) -> tuple[Evidence, list[str]]:
+def _evidence(run: Run, real: Records, released: Records, model: Result, scratch: Path) -> tuple[Evidence, list[str]]:
     """Learned columns of both splits and of the released rows, and more rows of the same model if those are few."""
     from synth_pipeline.evaluation.sample import draw as some
     from synth_pipeline.stages.generate import draw
@@ -106,10 +110,8 @@ def _evidence(run: Run, real: Records, released: Records, model: Result) -> tupl
     seeds, warnings = run.seeds.child("validate"), []
     names = [column.name for column in schemas.learned(real.schema())]
     shape = schemas.schema_of(schemas.Column.of(real.schema().field(name)) for name in names)
-    train, holdout, out = (
-        records.table(split, columns=names).cast(shape)
-        for records, split in ((real, "train"), (real, "holdout"), (released, None))
-    )
+    train, holdout = (real.table(split, columns=names).cast(shape) for split in ("train", "holdout"))
+    out = _mapped(released, shape, scratch / "released.arrow")
     synthetic = out if out.num_rows <= _ROWS else some(released, None, _ROWS, seeds).select(names).cast(shape)
     wanted = run.spec.validation.queries  # few released rows would leave the nearest-neighbour gates wide open
     if synthetic.num_rows < wanted:
@@ -135,6 +137,16 @@ def _evidence(run: Run, real: Records, released: Records, model: Result) -> tupl
         full=run.spec.validation.full,
     )
     return evidence, warnings
+
+
+def _mapped(records: Records, shape: pa.Schema, path: Path) -> pa.Table:
+    """All rows of some columns: in memory when they are few, else in a passing file that the kernel pages."""
+    if records.rows() <= _IN_MEMORY:
+        return records.table(columns=shape.names).cast(shape)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, shape) as writer:
+        for _, batch in records.batches(columns=shape.names):
+            writer.write_batch(batch.select(shape.names).cast(shape))
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def _units(real: Records) -> tuple[Any, Any] | None:
