@@ -40,7 +40,7 @@ class DatasetSpec(Spec):
     engine: LocalEngine = Field(
         default_factory=LocalEngine, description="What runs the shards; never changes the result."
     )
-    validation: Validation = Field(default_factory=Validation, description="Which policy decides, and how much is measured.")
+    validation: Validation = Field(default_factory=Validation, description="Which policy decides.")
     export: Export = Field(default_factory=Export, description="Formats and card.")
     schedule: Schedule | None = Field(None, description="When Dagster runs it by itself.")
     partitions: Partitions | None = Field(None, description="One model and version line per partition.")

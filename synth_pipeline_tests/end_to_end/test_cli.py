@@ -56,9 +56,7 @@ def test_one_file_becomes_a_release_and_again_costs_nothing(tmp_path: Path) -> N
 
     code, _, told = synth("run", "people", "--force", "--json", cwd=tmp_path)
     assert code == 0, told
-    assert (
-        loaded.manifest["content_id"] == synth_pipeline.load("people").manifest["content_id"]
-    )
+    assert loaded.manifest["content_id"] == synth_pipeline.load("people").manifest["content_id"]
 
 
 def test_a_small_table_is_refused_with_reasons(tmp_path: Path) -> None:
