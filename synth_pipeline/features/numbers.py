@@ -121,9 +121,12 @@ def _decimals(values: np.ndarray, present: np.ndarray | None, kind: pa.DataType)
         words[:, 0], words[:, 1] = values, values >> 63
     else:
         whole = np.clip(np.rint(values), -float(top), np.nextafter(float(top), 0))
+        small = np.abs(whole) < 2.0**62
+        narrow = np.where(small, whole, 0).astype(np.int64)
         high = np.floor(whole / 2.0**64)
-        words[:, 1] = high
-        words[:, 0] = (whole - high * 2.0**64).astype(np.uint64).view(np.int64)
+        low = np.minimum(np.where(small, 0, whole - high * 2.0**64), np.nextafter(2.0**64, 0))
+        words[:, 0] = np.where(small, narrow, low.astype(np.uint64).view(np.int64))
+        words[:, 1] = np.where(small, narrow >> 63, high.astype(np.int64))
     valid = None
     if present is not None and not present.all():
         valid = pa.py_buffer(np.packbits(present, bitorder="little"))
