@@ -29,6 +29,7 @@ def score(
     """
     from synth_pipeline.errors import SpecError, did_you_mean
     from synth_pipeline.evaluation.gates import judge, load_policy, verdict
+    from synth_pipeline.evaluation.intervals import searched
     from synth_pipeline.evaluation.scorecard import Scorecard
     from synth_pipeline.protocols.measure import Evidence
     from synth_pipeline.protocols.registry import find
@@ -49,7 +50,7 @@ def score(
         target=target,
         sensitive=tuple(sensitive or ()),
         full=full,
-        **({"queries": made.num_rows} if full else {}),
+        queries=made.num_rows if full else searched(20_000, train.num_rows, held.num_rows),
     )
     findings = find("modalities", "tabular")().measure(evidence)
     gates = judge(findings.scores, limits)

@@ -33,6 +33,17 @@ def effective(share: float, variance: float, n: float) -> float:
     return n if variance <= 0 or spread <= 0 else min(n, spread / variance)
 
 
+def searched(queries: int, train: int, holdout: int) -> int:
+    """How many synthetic rows ask for their nearest real row, of at least `queries`.
+
+    More where the split is uneven, for the excess has the share's error over 1 - π; but no more than eight to a real
+    row, where they tell nothing new, or than a search of 4·10⁹ pairs takes.
+    """
+    real = max(train + holdout, 1)
+    uneven = min(max(train / max(holdout, 1), 1.0), 8.0)
+    return int(min(queries * uneven, max(queries, 4e9 / real), 8 * real))
+
+
 def difference(first: Array, second: Array, level: float = LEVEL) -> tuple[float, float, float]:
     """mean(first) - mean(second) of independent samples, with its normal interval."""
     value = float(first.mean() - second.mean())

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from synth_pipeline.evaluation.gates import judge as judged_by
 from synth_pipeline.evaluation.gates import load_policy, verdict
+from synth_pipeline.evaluation.intervals import searched
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.progress import tick
 from synth_pipeline.protocols import registry
@@ -112,8 +113,10 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
     shape = schemas.schema_of(schemas.Column.of(real.schema().field(name)) for name in names)
     train, holdout = (real.table(split, columns=names).cast(shape) for split in ("train", "holdout"))
     out = _mapped(released, shape, scratch / "released.arrow")
-    synthetic = out if out.num_rows <= _ROWS else some(released, None, _ROWS, seeds).select(names).cast(shape)
-    wanted = run.spec.validation.queries  # few released rows would leave the nearest-neighbour gates wide open
+    # few rows would leave the nearest-neighbour gate wide open
+    wanted = searched(run.spec.validation.queries, train.num_rows, holdout.num_rows)
+    most = max(_ROWS, wanted)
+    synthetic = out if out.num_rows <= most else some(released, None, most, seeds).select(names).cast(shape)
     if synthetic.num_rows < wanted:
         missing = wanted - synthetic.num_rows
         batches = draw(model, real, missing, seeds.child("audit"), synthetic.num_rows, run.spec.generation)
@@ -133,7 +136,7 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
         constraints=run.spec.constraints,
         train_units=units and units[0],
         holdout_units=units and units[1],
-        queries=run.spec.validation.queries,
+        queries=wanted,
         full=run.spec.validation.full,
     )
     return evidence, warnings
