@@ -23,6 +23,8 @@ from synth_pipeline.spec.base import Spec
 
 _CLUSTERED = 0.7
 """How unevenly synthetic rows meet real ones: the variance of a real row's part over its square (measured on Adult)."""
+_OWN_TEST = 6_000
+"""Independent rows behind a generator's own estimate of its excess."""
 
 
 class Limit(Spec):
@@ -92,7 +94,8 @@ def aim(limit: float, train: int, holdout: int, queries: int) -> float:
         return limit / 8
     independent = 1 / (1 / searched(queries, train, holdout) + _CLUSTERED / (train + holdout))
     deviation = math.sqrt(train / holdout / independent)  # of (share - π) / (1 - π), share binomial around π
-    return max(limit - (1.96 + 1.645) * deviation, limit / 8)
+    own = 1 / math.sqrt(min(_OWN_TEST, train))  # of the generator's own test, on halves of train
+    return max(limit - 1.96 * deviation - 1.645 * math.hypot(deviation, own), limit / 8)
 
 
 def verdict(gates: Iterable[Gate], checks: Iterable[Mapping[str, Any]] = ()) -> Verdict:
