@@ -42,7 +42,7 @@ def _through(folder: Path, source: Path, die: str, answer: object) -> None:
         {
             "name": "people",
             "source": {"type": "file", "path": str(source)},
-            "generator": {"type": "trees", "min_leaf": 60},
+            "generator": {"type": "trees", "min_leaf": 400},
             "generation": {"shard_rows": 700},
         }
     )
