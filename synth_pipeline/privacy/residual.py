@@ -4,7 +4,7 @@ A source value is looked for when it names somebody by itself: the whole value o
 dropped as identifying, at least eight letters or digits long (six where one is a digit), of two words or more where it
 is a person's name, of 24 signs or more where it is free text. Shorter values meet others by chance, except in the very
 column that they come from, where identifiers of any length are looked for. Values from ranges that belong to nobody
-(example.com, 555-01xx) are passed over: they are made up in the source too. In kept numbers
+(example.com, 555-01xx) are passed over in columns of that kind: they are made up in the source too. In kept numbers
 only nine digits and more count, and only more meetings than chance explains: a million account numbers of nine digits
 fill a thousandth of their range, so one amount in a thousand meets one. Names and addresses are not looked for inside
 surrogates drawn from public lists: two people called Anna Smith are no leak, and the draw never saw the source.
@@ -30,10 +30,16 @@ _KEY = b"a scan compares, it hides nothing"[:32]
 _BITS = 1 << 28
 """Size of the filter that holds the released values: 32 MiB, one false alarm in a thousand at 10 million values."""
 _WIDEST = 20
-_RESERVED = (
-    r"[@/]example\.(com|org|net)(/|$)|\D?555\D?01\d\d(x\d+)?$|^(192\.0\.2|198\.51\.100|203\.0\.113|2[45]\d\.\d+\.\d+)\."
-    r"|^2001:0?db8:|^9\d\d-?[0-4]\d-?\d{4}$|^xx\d\d|^9999"
-)
+_RESERVED = {
+    "email": r"@example\.(com|org|net)$",
+    "url": r"^\w+://example\.(com|org|net)(/|$)",
+    "phone": r"^((\+|00)?1\D{0,2})?(\(?\d{3}\)?\D{0,2})?555\D?01\d\d(x\d+)?$",
+    "ip": r"^(192\.0\.2|198\.51\.100|203\.0\.113|2[45]\d\.\d+\.\d+)\.|^2001:0?db8:",
+    "ssn": r"^9\d\d[ -]?[0-4]\d[ -]?\d{4}$",
+    "card": r"^9999",
+    "iban": r"^xx\d\d",
+}
+"""Kind → its values that belong to nobody."""
 
 
 def scan(released: Records, protected: Records, ingested: Records | None) -> list[dict[str, Any]]:
@@ -132,16 +138,16 @@ def _digit_counts(values: pa.Array) -> NDArray[np.int64]:
 
 
 def _released(released: Records, targets: list[str]) -> Iterator[tuple[str, pa.Array]]:
-    surrogates = {c.name for c in columns(released.schema()) if c.surrogate}
+    surrogates = {c.name: (c.action or {}).get("entity") for c in columns(released.schema()) if c.surrogate}
     for _, batch in released.batches(columns=targets):
         for column in targets:
             values = batch.column(column).unique().drop_null()
             if not is_text(values.type):
-                text = as_text(values)
+                values = as_text(values)
                 least = 1 if column in surrogates else 9  # ordinary numbers meet short account numbers by chance
-                yield column, text.filter(pc.greater_equal(pc.utf8_length(text), least))
-            else:
-                yield column, _normal(values)
+                values = values.filter(pc.greater_equal(pc.utf8_length(values), least))
+            # a surrogate from its own kind's range is nobody's, whatever account number has the same digits
+            yield column, _somebodys(_normal(values), surrogates.get(column))
 
 
 def _normal(values: pa.Array) -> pa.Array:
@@ -152,7 +158,7 @@ def _telling(values: pa.Array, entity: str) -> pa.Array:
     """The values that name somebody by themselves."""
     if entity == "any":
         return values
-    values = values.filter(pc.invert(pc.match_substring_regex(values, _RESERVED)))
+    values = _somebodys(values, entity)
     if entity == "text" or entity not in (*KNOWN, "identifier"):
         return values.filter(pc.greater_equal(pc.utf8_length(values), 24))
     if entity in NAMES:
@@ -161,6 +167,12 @@ def _telling(values: pa.Array, entity: str) -> pa.Array:
     long = pc.greater_equal(plain, 8)
     short = pc.and_(pc.greater_equal(plain, 6), pc.match_substring_regex(values, r"\d"))
     return values.filter(pc.or_(long, short))
+
+
+def _somebodys(values: pa.Array, entity: str | None) -> pa.Array:
+    """The values of a kind less those from its reserved range."""
+    pattern = _RESERVED.get(entity or "")
+    return values.filter(pc.invert(pc.match_substring_regex(values, pattern))) if pattern else values
 
 
 def _personal(released: Records, facts: Mapping[str, Any]) -> dict[str, Any]:

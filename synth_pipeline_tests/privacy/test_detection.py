@@ -72,6 +72,15 @@ def test_numbers_that_are_only_numbers() -> None:
     assert detect(Records.of(table), table.schema) == {}
 
 
+def test_what_is_found_does_not_depend_on_the_order_of_sets_or_rows() -> None:
+    values = [f"reach {mail} or +49 30 12345{i:02d} at any time of day" for i in range(40) for mail in ("a@b.org",)]
+    found = {
+        detect([("data", pa.record_batch({"x": pa.array(order)}))], pa.schema({"x": pa.string()}))["x"].entity
+        for order in (values, values[::-1], [*values[1:], values[0]])
+    }
+    assert found == {"email"}, "of equals the first by name"
+
+
 def test_evidence_counts_distinct_values_and_nothing_is_found_in_nothing() -> None:
     table = pa.table(
         {"a": pa.array([None, None], pa.string()), "b": pa.array([], pa.string()).take(pa.nulls(2, pa.int64()))}

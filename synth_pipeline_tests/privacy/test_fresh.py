@@ -148,6 +148,17 @@ def test_constant_parts_are_kept_when_many_share_them() -> None:
     assert template["text"] == "INV-2020-000000"
     assert template["low"] == 50_000
     assert template["grow"] == 16
+    repeated = Forms()
+    repeated.add(pa.array(["ACME-17"] * 15))
+    repeated.add(pa.array(["ACME-18"] * 15))
+    assert repeated.templates()[0]["text"] == "0000-00", "thirty rows, two values"
+    numbered = pa.array([f"SMITH-{i:03d}" for i in range(60)])
+    for units, text in ((3, "00000-000"), (30, "SMITH-000")):
+        forms = Forms()
+        for half in (0, 30):
+            forms.add(numbered.slice(half, 30), np.arange(half, half + 30, dtype=np.uint64) % np.uint64(units) + 1)
+        forms.add(pa.array([None, "SMITH-999"]))
+        assert forms.templates()[0]["text"] == text, "what few people share tells who they are"
     few = Forms()
     few.add(pa.array(["SECRET-1"] * 5))
     assert few.templates()[0]["text"] == "000000-0"

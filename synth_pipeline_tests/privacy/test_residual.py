@@ -135,6 +135,22 @@ def test_made_up_values_in_the_source_are_nobodys() -> None:
     assert all(check["passed"] for check in scan(_records(made_up, identifying), protected, _records(made_up)))
 
 
+def test_a_range_is_nobodys_only_for_its_own_kind() -> None:
+    accounts = {
+        "account": ["912-34-5678", "9999000000000004", "030 555 0143", "ann@example.com"],
+        "phone": ["+49 30 5550143"] * 4,
+    }
+    for column, value in (("account", "912-34-5678"), ("account", "9999000000000004"), ("phone", "+49 30 5550143")):
+        facts = {"surrogates": [], "identifying": {"account": "identifier", "phone": "phone"}, "declared": []}
+        protected = Records.of(pa.table({"x": [1]}), residual=facts)
+        released = _records({"level": [value, "one"]})
+        assert scan(released, protected, _records({column: accounts[column]}))[0]["columns"] == {"level": 1}
+    ours = _records({"ssn": ["912-34-5678"]}, {"ssn": "ssn"})
+    assert scan(ours, protected, _records({"account": accounts["account"]}))[0]["passed"], (
+        "chance: drawn from the range"
+    )
+
+
 def test_short_identifiers_are_looked_for_in_their_own_column() -> None:
     facts = {"surrogates": ["id"], "identifying": {"id": "identifier"}, "declared": []}
     protected = Records.of(pa.table({"x": [1]}), residual=facts)

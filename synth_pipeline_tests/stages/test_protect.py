@@ -142,6 +142,30 @@ def test_numbers_as_keys(home: Home, kind: pa.DataType) -> None:
     assert len(set(records.table()["visit"].to_pylist())) == 90
 
 
+@pytest.mark.parametrize("kind", [pa.int32(), pa.uint32(), pa.int64(), pa.uint64(), pa.float64()])
+@pytest.mark.parametrize("entity", ["ssn", "identifier"])
+def test_surrogates_of_narrow_numbers_fit(home: Home, kind: pa.DataType, entity: str) -> None:
+    data = people()
+    data["ssn"] = _column([200_010_001 + i for i in range(N)], kind, Meaning.IDENTIFIER, pii="ssn")
+    records = protected(home, {"columns": {"ssn": {"type": "fake", "entity": entity, "unique": True}}}, data)
+    made, out = records.table()["ssn"], released(records).table()["ssn"]
+    assert made.type == out.type == records.schema().field("ssn").type
+    assert made.type.bit_width == 64
+    assert len(made.unique()) == N
+    assert len(out.unique()) == 500
+    assert not set(made.to_pylist()) & set(data["ssn"][0])
+
+
+def test_an_address_inside_texts_does_not_make_them_addresses(home: Home) -> None:
+    data = people()
+    data["contact"] = _column(
+        [f"customer no. {i}, reached by way of user{i}@mail.org" for i in range(N)], pa.string(), Meaning.CATEGORY
+    )
+    records = protected(home, {"columns": {"contact": {"type": "fake"}}}, data)
+    assert records.facts["actions"]["contact"]["entity"] == "identifier"
+    assert all("customer" not in value for value in records.table()["contact"].to_pylist())
+
+
 @pytest.mark.parametrize("other", [float("inf"), 1e308, float("nan"), None])
 def test_a_card_among_extreme_numbers_is_removed(home: Home, other: float | None) -> None:
     data = people()
@@ -294,6 +318,7 @@ def test_late_evidence_counts(home: Home) -> None:
     [
         ({"emial": {"type": "drop"}}, 'did you mean "email"'),
         ({"patient": {"type": "keep", "reason": "because"}}, "recognisable"),
+        ({"patient": {"type": "drop"}}, "which rows belong together"),
         ({"visit": {"type": "mask"}}, "recognisable"),
         ({"ward": {"type": "generalise", "width": 3}}, "a number"),
         ({"cost": {"type": "generalise", "date": "year"}}, "a date"),
@@ -344,7 +369,9 @@ def test_hostile_texts(home: Home) -> None:
     assert set(records.table()["odd_level"].to_pylist()) <= {*odd[1:], None}
 
 
-def test_entity_dropped(home: Home) -> None:
-    records = protected(home, {"columns": {"patient": {"type": "drop"}}})
+def test_an_entity_without_surrogates_is_dropped(home: Home) -> None:
+    data = people()
+    data["patient"] = _column(data["born"][0], pa.date32(), Meaning.IDENTIFIER, Role.ENTITY)
+    records = protected(home, data=data)
     assert records.unit.column is None
     assert any("rows count as units" in warning for warning in records.facts["warnings"])

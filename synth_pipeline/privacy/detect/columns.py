@@ -106,7 +106,7 @@ def _texts(tally: _Tally, text: pa.Array) -> None:
         if len(hit) >= 0.8 * len(value.strip()):
             tally.count(tally.whole, entity, weight)
         else:
-            for entity in {entity for entity, _ in hits}:
+            for entity in sorted({entity for entity, _ in hits}):
                 tally.count(tally.inside, entity, weight)
     bare = text.filter(pc.match_substring_regex(text, pattern=r"^\d{9,19}$"))
     if len(bare):
@@ -147,7 +147,7 @@ def _judge(name: str, tally: _Tally) -> Finding | None:
     promised = names.hint(name)
     if not tally.distinct:
         return None
-    share = {entity: count / tally.distinct for entity, count in tally.whole.items()}
+    share = {entity: count / tally.distinct for entity, count in sorted(tally.whole.items())}
     best = max((entity for entity in share if not entity.endswith("?")), key=share.__getitem__, default=None)
     if best and share[best] >= _FILLS:
         return Finding(best, share[best], "pattern")
@@ -174,6 +174,6 @@ def _judge(name: str, tally: _Tally) -> Finding | None:
                 return Finding("address", address, "form of a street address")
     scattered = {**tally.inside, **{e: n for e, n in tally.whole.items() if not e.endswith("?") and tally.named}}
     if scattered:
-        entity = max(scattered, key=scattered.__getitem__)
+        entity = max(sorted(scattered), key=scattered.__getitem__)  # of equals the first by name, not by row
         return Finding(entity, scattered[entity] / tally.distinct, "inside longer values", embedded=True)
     return None

@@ -58,14 +58,14 @@ class Protector:
         elif self.levels is not None:
             self.levels.add(fingerprints(self._coarse(values), self._levels_key), units)
 
-    def see(self, values: pa.Array) -> None:
-        """Takes rows of either split: where fresh identifiers must not fall."""
+    def see(self, values: pa.Array, units: U64 | None = None) -> None:
+        """Takes rows of either split: where fresh identifiers must not fall, and what is constant in them."""
         if (
             self.protection.surrogate
             and self.protection.entity == "identifier"
             and isinstance(self.protection.action, Fake)
         ):
-            self.forms.add(values)
+            self.forms.add(values, units)
 
     def finish(self, unit: str | None = None) -> Column | None:
         """The protected column, with all that the generate stage needs in its note; `unit` is the unit's column."""
@@ -81,8 +81,7 @@ class Protector:
             note |= self._surrogate_note()
             if unit is not None and unit != output.name and self.follows.holds:
                 note["follows"] = unit
-            if pa.types.is_integer(output.type) and note.get("high", 0) > 2 ** (output.type.bit_width - 1):
-                output = output.having(type=pa.int64())
+            output = output.having(type=_roomy(output.type))
         return output.having(action=note)
 
     def apply(self, values: pa.Array) -> pa.Array:
@@ -92,7 +91,7 @@ class Protector:
         if isinstance(action, Hash):
             return _missing(tokens(values, subkey(self.secret, "hash"), action.length), values)
         if isinstance(action, Fake):
-            return self._fake(values, action).cast(protection.output.type)
+            return self._fake(values, action).cast(_roomy(protection.output.type))
         out = self._coarse(values)
         if self._common is not None:
             out = self._suppress(out, action.to if isinstance(action, Suppress) else None)
@@ -267,6 +266,13 @@ def _thinned(histogram: list[list[int]]) -> list[list[int]]:
     if held:
         out.append([max(1, round(rows / held)), held])
     return out
+
+
+def _roomy(kind_of: pa.DataType) -> pa.DataType:
+    """The type that holds a number's surrogates, which may have more digits than any real one."""
+    if pa.types.is_integer(kind_of) and kind_of.bit_width < 64:
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(kind_of) else kind_of
 
 
 def _missing(made: pa.Array, source: pa.Array) -> pa.Array:

@@ -86,8 +86,8 @@ def strings(matrix: NDArray[np.uint8]) -> pa.Array:
     return pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(matrix)))
 
 
-def shapes(text: pa.Array) -> Iterator[tuple[bytes | None, NDArray[np.uint8]]]:
-    """Texts by shape: the classes of its characters, and the texts as a matrix; shape None: without one."""
+def shapes(text: pa.Array) -> Iterator[tuple[bytes | None, NDArray[np.uint8], NDArray[np.int64]]]:
+    """Texts by shape: the classes of its characters, the texts as a matrix, their rows; shape None: without one."""
     _, offset_buffer, data = text.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
     sizes = np.diff(offsets)
@@ -95,22 +95,23 @@ def shapes(text: pa.Array) -> Iterator[tuple[bytes | None, NDArray[np.uint8]]]:
     for width in np.unique(sizes):
         rows = np.flatnonzero(sizes == width)
         if not 0 < width <= _LONGEST:
-            yield None, np.zeros((len(rows), 0), np.uint8)
+            yield None, np.zeros((len(rows), 0), np.uint8), rows
             continue
         matrix = raw[offsets[rows][:, None] + np.arange(width)]
         classes = _classes(matrix)
         plain = (matrix < 128).all(axis=1)
         if not plain.all():
-            yield None, matrix[~plain]
-            matrix, classes = matrix[plain], classes[plain]
+            yield None, matrix[~plain], rows[~plain]
+            matrix, classes, rows = matrix[plain], classes[plain], rows[plain]
         rounds = 0
         while len(matrix):  # usually one round: most columns have one shape
             rounds += 1
             same = (classes == classes[0]).all(axis=1)
-            yield classes[0].tobytes(), matrix[same]
-            matrix, classes = matrix[~same], classes[~same]
+            yield classes[0].tobytes(), matrix[same], rows[same]
+            matrix, classes, rows = matrix[~same], classes[~same], rows[~same]
             if rounds >= 8 and len(matrix) > 256:  # many shapes: a sample says enough
-                matrix, classes = matrix[:: len(matrix) // 128], classes[:: len(classes) // 128]
+                step = len(matrix) // 128
+                matrix, classes, rows = matrix[::step], classes[::step], rows[::step]
 
 
 def _walk(numbers: U64, sizes: U64, keys: U64, inverse: bool = False) -> U64:

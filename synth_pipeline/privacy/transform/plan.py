@@ -116,14 +116,20 @@ def _one(column: Column, spec: PrivacySpec, finding: Finding | None) -> Protecti
 
 def _declared(column: Column, action: Action, spec: PrivacySpec, finding: Finding | None) -> Protection:
     where, reason = f"privacy.columns.{column.name}", "declared"
-    entity = column.pii if column.pii != "none" else None
-    entity = entity or (finding.entity if finding else None)
+    told = column.pii if column.pii != "none" else None
+    entity = told or (finding.entity if finding else None)
     share = finding.share if finding else None
+    if Role.ENTITY in column.roles and isinstance(action, Drop):
+        raise SpecError(
+            "without the entity nothing tells which rows belong together: intervals would take each for a unit",
+            where=where,
+            fix="use fake or hash: no value of the source stays, and synthetic rows get fresh ones",
+        )
     if any(role in column.roles for role in _IDENTIFYING) and not isinstance(action, Drop | Fake | Hash):
         raise SpecError(
             f"`{action.type}` would leave a primary key or entity recognisable",
             where=where,
-            fix="use fake, hash or drop",
+            fix="use fake or hash" if Role.ENTITY in column.roles else "use fake, hash or drop",
         )
     if isinstance(action, Keep):
         return Protection(column, action, action.reason, _output(column), entity, share)
@@ -133,7 +139,8 @@ def _declared(column: Column, action: Action, spec: PrivacySpec, finding: Findin
         output = column.having(type=pa.string(), meaning=Meaning.IDENTIFIER, facts={})
         return Protection(column, action, reason, output, entity, share, surrogate=True)
     if isinstance(action, Fake):
-        chosen = action.entity or entity
+        # what is only found inside longer values says nothing about the whole
+        chosen = action.entity or told or (finding.entity if finding and not finding.embedded else None)
         if chosen is None or (chosen != "identifier" and not action.entity and not _suits(chosen, column)):
             chosen = "identifier"
         if chosen != "identifier":

@@ -167,9 +167,16 @@ class Follows:
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
 
 
+_SHARED = 20
+"""Different values, of different units, that a part of an identifier must be common to before it counts as constant."""
+
+
 @dataclass
 class _Shape:
     rows: int = 0
+    values: set[int] = field(default_factory=set)
+    units: set[int] = field(default_factory=set)
+    """Fingerprints of the first 20 different values and units, or more: no longer counted then."""
     low: Any = None
     high: Any = None
     top: bytes = b""
@@ -183,8 +190,13 @@ class Forms:
     widest: int = 0
     shapes: dict[bytes, _Shape] = field(default_factory=dict)
     _rest: int = 0
+    _by_unit: bool = False
 
-    def add(self, values: pa.Array) -> None:
+    def add(self, values: pa.Array, units: U64 | None = None) -> None:
+        """Takes rows' values, and fingerprints of their units (None: every row its own, or not known for these)."""
+        if units is not None:
+            self._by_unit = True
+            units = units[values.is_valid().to_numpy(zero_copy_only=False)]
         values = values.drop_null()
         self.rows += len(values)
         if not len(values):
@@ -193,12 +205,15 @@ class Forms:
             extent = pc.min_max(values)
             self.widest = max(self.widest, *(abs(int(extent[side].as_py())) for side in ("min", "max")))
             return
-        for shape, matrix in shapes(as_text(values)):
+        for shape, matrix, rows in shapes(as_text(values)):
             if shape is None or (shape not in self.shapes and len(self.shapes) >= 256):
                 self._rest += len(matrix)
                 continue
             note = self.shapes.setdefault(shape, _Shape())
             note.rows += len(matrix)
+            _count(note.values, matrix)
+            if units is not None:
+                _count(note.units, units[rows])
             low, high = matrix.min(axis=0), matrix.max(axis=0)
             note.low = low if note.low is None else np.minimum(note.low, low)
             note.high = high if note.high is None else np.maximum(note.high, high)
@@ -207,22 +222,36 @@ class Forms:
     def templates(self) -> list[dict[str, Any]]:
         """The usual shapes as templates: constant characters, the alphabets of the others, and the first free number.
 
-        A character counts as constant when at least 20 values share it: a shape of few values is all variable. A shape
-        that the source has nearly used up is left to others; one template, longest, may `grow` beyond any real length.
+        A character counts as constant when at least 20 different values of 20 different units share it: a shape of few
+        values or of few people is all variable. A shape that the source has nearly used up is left to others; one
+        template, longest, may `grow` beyond any real length.
         """
         usual = sorted(self.shapes.items(), key=lambda pair: (-pair[1].rows, pair[0]))[:8]
         usual = [(shape, note) for shape, note in usual if note.rows >= 0.01 * self.rows]
         if not usual or sum(note.rows for _, note in usual) < 0.5 * self.rows:
             return []
-        made = [_template(np.frombuffer(shape, np.uint8), note) for shape, note in usual]
+        made = [_template(np.frombuffer(shape, np.uint8), note, self._shared(note)) for shape, note in usual]
         longest = max(range(len(made)), key=lambda i: len(made[i]["text"]))
         made[longest]["grow"] = 1 + max(map(len, self.shapes))
         return made
 
+    def _shared(self, note: _Shape) -> bool:
+        return len(note.values) >= _SHARED and (not self._by_unit or len(note.units) >= _SHARED)
 
-def _template(shape: Any, note: _Shape) -> dict[str, Any]:
+
+def _count(known: set[int], found: Any) -> None:
+    """Adds what is new among numbers, or texts as rows of bytes, until there are enough; 0 is none."""
+    if len(known) >= _SHARED:
+        return
+    if found.ndim == 2:
+        weights = mix(np.arange(1, found.shape[1] + 1, dtype=np.uint64), _PAIR) | np.uint64(1)
+        found = found.astype(np.uint64) @ weights
+    known.update(np.unique(found[found != 0])[:_SHARED].tolist())
+
+
+def _template(shape: Any, note: _Shape, shared: bool) -> dict[str, Any]:
     constant = note.low == note.high
-    if note.rows < 20 or not ((shape != FIXED) & ~constant).any():  # a column of one value has no constant part
+    if not shared or not ((shape != FIXED) & ~constant).any():  # a column of one value has no constant part
         constant = shape == FIXED
     classes = [FIXED if fixed else int(kind) for fixed, kind in zip(constant, shape, strict=True)]
     text = "".join(chr(sign) if kind == FIXED else "0" for sign, kind in zip(note.low, classes, strict=True))
