@@ -26,6 +26,8 @@ NEAR_UNIQUE = 0.2
 """A column is replayable when at least this part of its real values occurs once: ids, amounts, free text."""
 _BINS = 20
 _ROUNDED_BITS = 20  # of a double's 52: numbers that agree to ten digits are equal
+_COPIES = 4
+"""A table may be stored this many times over without its rows becoming common."""
 
 
 @dataclass(frozen=True)
@@ -86,30 +88,25 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
 def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     """`exact_match_excess`: released rows that equal a real row in every compared column; all rows, no sampling.
 
-    A row that several real rows share is nobody's in particular: meeting it tells nothing, and does not count.
+    A row that several persons share is nobody's in particular: meeting it tells nothing, and does not count.
     """
     cols = compared(evidence.train, evidence.holdout, evidence.released)
     _require(len(cols), evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
-    sides = [_row_keys(table, cols) for table in (evidence.train, evidence.holdout, evidence.released)]
-    real, counts = np.unique(np.concatenate(sides[:2]), return_counts=True)
-    single = real[counts == 1]
-    sides = [*(np.where(np.isin(side, single), side, 0) for side in sides[:2]), sides[2]]
-    found, met, rates = _join(sides, _units(evidence))
-    pi = len(sides[0]) / (len(sides[0]) + len(sides[1]))
-    value, low, high = found.excess(pi, met)
-    details = {"in_train": rates[0], "in_holdout": rates[1], "of": len(sides[2])}
+    train, holdout, asked = (_row_keys(table, cols) for table in (evidence.train, evidence.holdout, evidence.released))
+    (value, low, high), rates = _join(_held((train, holdout), _units(evidence)), asked)
+    details = {"in_train": rates[0], "in_holdout": rates[1], "of": len(asked)}
     note = (
-        f"{rates[0]} released rows equal a training row, {rates[1]} a holdout row, of {len(sides[2])}; "
-        "rows that several real ones share are not counted"
+        f"{rates[0]} released rows equal a training row, {rates[1]} a holdout row, of {len(asked)}; "
+        "rows that several real units share are not counted"
     )
-    return Score(value, low, high, 0.0, len(sides[2]), note), details
+    return Score(value, low, high, 0.0, len(asked), note), details
 
 
 def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
-    """`value_replay_excess`: values that one real row alone has and a released row repeats; the worst column counts."""
+    """`value_replay_excess`: values that one real unit alone has and released rows repeat; the worst column."""
     released = evidence.released
     _require(1, evidence.train.num_rows, evidence.holdout.num_rows, released.num_rows)
-    pi = evidence.train.num_rows / (evidence.train.num_rows + evidence.holdout.num_rows)
+    units = _units(evidence)
     worst: Score | None = None
     details = []
     for column in columns(evidence.train.schema):
@@ -117,25 +114,74 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
             continue
         if not _comparable(column.type):
             continue
-        keys = [_value_keys(table, column) for table in (evidence.train, evidence.holdout, released)]
-        values, counts = np.unique(np.concatenate([keys[0][keys[0] != 0], keys[1][keys[1] != 0]]), return_counts=True)
-        single = values[counts == 1]
-        if len(single) < max(NEAR_UNIQUE * counts.sum(), 1):
+        train, holdout, asked = (_value_keys(table, column) for table in (evidence.train, evidence.holdout, released))
+        held = _held((train, holdout), units)
+        if held.units[held.lone].sum() < max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             continue
-        lone = [np.where(np.isin(side, single), side, 0) for side in keys[:2]]
-        asked = keys[2][keys[2] != 0]
+        asked = asked[asked != 0]
         if not len(asked):
             continue
-        found, met, rates = _join([*lone, asked], _units(evidence))
-        value, low, high = found.excess(pi, met)
+        (value, low, high), rates = _join(held, asked)
         details.append({"name": column.name, "in_train": rates[0], "in_holdout": rates[1], "of": len(asked)})
-        note = f"worst column: {column.name}; {rates[0]} values that only one training row has, {rates[1]} of holdout"
+        note = f"worst column: {column.name}; {rates[0]} values that only one unit of train has, {rates[1]} of holdout"
         if worst is None or worst.high is None or high > worst.high:
             worst = Score(value, low, high, 0.0, released.num_rows, note)
     if worst is None:
         note = f"no column in which at least {NEAR_UNIQUE:.0%} of the real values are unique"
         worst = Score(0.0, 0.0, 0.0, 0.0, released.num_rows, note)
     return worst, details
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Which real units hold which keys: pair i says that `unit[i]` holds `keys[place[i]]`, in however many rows."""
+
+    keys: Array
+    units: Array
+    """How many units hold each key."""
+    lone: Array
+    """Which keys are somebody's in particular."""
+    place: Array
+    unit: Array
+    label: Array
+    """1 for each unit of train."""
+
+
+def _held(sides: tuple[Array, Array], units: tuple[Array, Array]) -> _Held:
+    """Who holds what. Lone is what one unit holds: rows of one person that repeat a value do not make it common.
+
+    Where most of the units share their key with the same one, two or three others, the table is stored so many times
+    over (or by households), and lone is what no more than that hold.
+    """
+    keys, place = np.unique(np.concatenate(sides), return_inverse=True)
+    unit = np.concatenate(units)
+    span = int(unit.max()) + 1
+    if span < len(unit):
+        place, unit = np.divmod(np.unique(place.astype(np.int64) * span + unit), span)
+    label = np.zeros(span)
+    label[units[0]] = 1
+    held = np.bincount(place, minlength=len(keys))
+    sizes = np.bincount(np.minimum(held, _COPIES + 1), held * (keys != 0), minlength=_COPIES + 2)
+    usual = int(sizes[1 : _COPIES + 1].argmax()) + 1
+    most = usual if sizes[usual] > sizes.sum() / 2 else 1
+    return _Held(keys, held, (held <= most) & (keys != 0), place, unit, label)
+
+
+def _join(held: _Held, asked: Array) -> tuple[tuple[float, float, float], tuple[int, int]]:
+    """Of the asked keys that are lone among the real ones: train's excess with its interval, and counts by side."""
+    at = np.minimum(np.searchsorted(held.keys, asked), len(held.keys) - 1)
+    hit = at[(held.keys[at] == asked) & held.lone[at]]
+    train = np.bincount(held.place, held.label[held.unit], minlength=len(held.keys))
+    rates = int((train[hit] > 0).sum()), int((train[hit] < held.units[hit]).sum())
+    if not len(hit):
+        return (0.0, 0.0, 0.0), rates
+    times = np.bincount(hit, minlength=len(held.keys)) / held.units  # of each holder: how many hits it stands for
+    weights = np.bincount(held.unit, times[held.place], minlength=len(held.label))
+    # every pair counts once, so that the many equal rows of one person do not pull π
+    pairs = np.bincount(held.unit, minlength=len(held.label))
+    pi = float(held.label[held.unit].mean())
+    found = _clustered((train / held.units)[hit], weights, held.label, pairs)
+    return found.excess(pi, len(hit) / len(asked)), rates
 
 
 def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
@@ -152,27 +198,6 @@ def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
     certain = value in (0.0, 1.0)
     n = 1 / float((met**2).sum()) if certain else effective(value, max(uneven, between), float((rows > 0).sum()))
     return Share(value, *wilson(value, n), n=round(n))
-
-
-def _join(sides: Sequence[Array], units: tuple[Array, Array]) -> tuple[Share, float, tuple[int, int]]:
-    """Of the keys on the third side that train or holdout (the first two) hold: train's share; the part of them that
-    meets any; counts by side. Key 0 meets nothing."""
-    train, holdout, asked = sides
-    pool, inverse = np.unique(np.concatenate([train, holdout]), return_inverse=True)
-    both = [np.bincount(part, minlength=len(pool)) for part in (inverse[: len(train)], inverse[len(train) :])]
-    place = np.minimum(np.searchsorted(pool, asked), max(len(pool) - 1, 0))
-    hit = place[(pool[place] == asked) & (asked != 0)]
-    rates = int((both[0][hit] > 0).sum()), int((both[1][hit] > 0).sum())
-    if not len(hit):
-        return Share(0.0, 0.0, 0.0, 0), 0.0, rates
-    total = both[0] + both[1]
-    mine = both[0][hit] / total[hit]
-    times = np.bincount(hit, minlength=len(pool)) / total  # of each real row: how much of the hits it stands for
-    every = np.concatenate(units)
-    weights = np.bincount(every, times[inverse], minlength=every.max() + 1)
-    label = np.zeros(len(weights))
-    label[units[0]] = 1
-    return _clustered(mine, weights, label, np.bincount(every, minlength=len(weights))), len(hit) / len(asked), rates
 
 
 def _units(evidence: Evidence) -> tuple[Array, Array]:
@@ -196,11 +221,11 @@ def _row_keys(table: pa.Table, cols: Sequence[Column]) -> Array:
 def _value_keys(table: pa.Table, column: Column) -> Array:
     """64 bits per value; 0 is a missing one."""
     if is_number(column):
+        if pa.types.is_integer(column.type) or pa.types.is_temporal(column.type):
+            return _whole_keys(table, column)
         values = numbers(table, column.name) + 0.0  # -0.0 is 0.0
         gone = np.isnan(values)
-        bits = np.where(gone, 0.0, values).view(np.uint64)
-        kept = (bits + np.uint64(1 << (_ROUNDED_BITS - 1))) >> np.uint64(_ROUNDED_BITS)
-        return np.where(gone, 0, np.maximum(_mix(kept), 1)).astype(np.uint64)
+        return np.where(gone, 0, np.maximum(_mix(_rounded(values)), 1)).astype(np.uint64)
     from pandas.util import hash_array
 
     encoded = texts(table, column.name).dictionary_encode()
@@ -208,6 +233,32 @@ def _value_keys(table: pa.Table, column: Column) -> Array:
     hashed = np.maximum(hash_array(words, categorize=False), 1) if len(words) else np.ones(1, np.uint64)
     places = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
     return np.where(encoded.is_null().to_numpy(zero_copy_only=False), 0, hashed[places]).astype(np.uint64)
+
+
+def _whole_keys(table: pa.Table, column: Column) -> Array:
+    """Integers and times to the last bit: as doubles, microseconds of one second would be one value."""
+    data = table.column(column.name)
+    if pa.types.is_dictionary(data.type):
+        data = data.cast(data.type.value_type)
+    if pa.types.is_temporal(data.type) and pa.types.is_temporal(column.type):
+        data = data.cast(column.type, safe=False)
+        data = data.cast(pa.int64() if data.type.bit_width == 64 else pa.int32())
+    if pa.types.is_integer(data.type):
+        gone = data.is_null().to_numpy()
+        bits = pc.fill_null(data, 0).cast(pa.int64(), safe=False).to_numpy().view(np.uint64)
+    else:  # a table that was typed otherwise
+        values = numbers(table, column.name)
+        gone = np.isnan(values)
+        whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
+        bits = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
+        bits = np.where(whole, bits, ~_rounded(values))
+    return np.where(gone, 0, np.maximum(_mix(bits), 1)).astype(np.uint64)
+
+
+def _rounded(values: Array) -> Array:
+    """The bits of each number that count."""
+    bits = np.where(np.isnan(values), 0.0, values).view(np.uint64)
+    return (bits + np.uint64(1 << (_ROUNDED_BITS - 1))) >> np.uint64(_ROUNDED_BITS)
 
 
 def _mix(keys: Array) -> Array:

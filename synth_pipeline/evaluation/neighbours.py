@@ -46,7 +46,7 @@ def nearest(queries: Points, side: Points) -> Nearest:
     slack = 1e-6 * (1 + len(side.axes) + len(side.levels))
     distance = np.empty(len(queries), np.float32)
     weight = np.zeros(len(queries), np.float64)
-    asked, known = _tensors(queries, unique), _tensors(unique, unique)
+    asked, known = _tensors(queries, unique), _tensors(unique, queries)
     weights = torch.from_numpy(counts.astype(np.float32))
 
     def search(start: int) -> tuple[Array, Array]:
@@ -63,13 +63,13 @@ def nearest(queries: Points, side: Points) -> Nearest:
     return _spread(distance, weight, query, row, row_of, counts)
 
 
-def _tensors(rows: Points, reference: Points) -> list[list[Any]]:
-    """The axes as float32, the levels in the fewest bytes that hold them: narrow codes compare faster."""
+def _tensors(rows: Points, others: Points) -> list[list[Any]]:
+    """The axes as float32, the levels in the fewest bytes that hold both sides' codes: narrow ones compare faster."""
     import torch
 
     levels = []
-    for codes, known in zip(rows.levels, reference.levels, strict=True):
-        most = int(known.max(initial=0))
+    for codes, theirs in zip(rows.levels, others.levels, strict=True):
+        most = max(int(codes.max(initial=0)), int(theirs.max(initial=0)))
         kind = np.int8 if most < 127 else np.int16 if most < 32_767 else np.int32
         levels.append(codes.astype(kind))
     return [[torch.from_numpy(axis) for axis in rows.axes], levels]

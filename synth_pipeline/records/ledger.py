@@ -77,7 +77,10 @@ class Ledger:
         return [(i, uri) for i, uri in rows if text in (i, uri) or uri.endswith("/" + text.lstrip("/"))]
 
     def attempt(self, root: str, dataset: str, partition: str | None, plan: str, content_id: str) -> int:
-        """Records a scored content; how many distinct ones this root, partition and plan (less its seed) has had."""
+        """Records what was scored; how many distinct ones this root, partition and `plan` have had.
+
+        `plan`: the kind of generator, and nothing that is easily varied: each variation would start a count of its own.
+        """
         key = (root, partition or "", plan)
         with self._transaction() as db:
             db.execute(

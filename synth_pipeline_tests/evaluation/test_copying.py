@@ -132,6 +132,61 @@ def test_rows_of_one_person_are_one_unit() -> None:
     assert wide.n <= 60
 
 
+def test_values_that_a_person_repeats_are_still_one_persons() -> None:
+    rng = np.random.default_rng(10)
+    units = np.repeat(np.arange(300), 5)
+    weights = np.round(rng.normal(75, 12, 400), 4)
+    ward = rng.choice(list("abc"), 1_500)
+    real = pa.table({"weight": weights[units], "ward": ward})
+    train, holdout = real.slice(0, 1_000), real.slice(1_000)
+    known = {"train_units": units[:1_000], "holdout_units": units[1_000:]}
+    told = Evidence(train, holdout, train, train, Seeds(0), **known)
+    for score in (copying.exact(told)[0], copying.replay(told)[0]):
+        assert score.low is not None
+        assert score.low > 0.9
+    fresh = pa.table({"weight": np.round(rng.normal(75, 12, 1_000), 4), "ward": ward[:1_000]})
+    for score in (copying.exact(replace(told, released=fresh))[0], copying.replay(replace(told, released=fresh))[0]):
+        assert score.value == 0
+    # a person with very many rows of one value does not make up for what is taken from the others
+    heavy = pa.table({"weight": np.full(20_000, 70.25), "ward": ["a"] * 20_000})
+    many = replace(told, train=pa.concat_tables([train, heavy]), train_units=np.append(units[:1_000], [999] * 20_000))
+    assert copying.replay(many)[0].value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_table_that_is_stored_twice_has_not_become_common(times: int) -> None:
+    rng = np.random.default_rng(11)
+    real = _people(rng, 1_000)
+    real = pa.concat_tables([real] * times).take(pa.array(rng.permutation(1_000 * times)[:-3]))  # a few rows got lost
+    cut = real.num_rows * 4 // 5
+    evidence = Evidence(real.slice(0, cut), real.slice(cut), real, real.slice(0, cut), Seeds(0))
+    for score in (copying.exact(evidence)[0], copying.replay(evidence)[0]):
+        assert score.low is not None
+        assert score.low > 0.2
+    fresh = replace(evidence, released=_people(rng, 2_000))
+    for score in (copying.exact(fresh)[0], copying.replay(fresh)[0]):
+        assert score.low is not None
+        assert score.low <= 0
+
+
+def test_times_and_whole_numbers_count_to_the_last_bit() -> None:
+    second = 1_700_000_000_000_000
+    rng = np.random.default_rng(12)
+    ticks = second + rng.permutation(1_000_000)[:3_000]
+    stamps = pa.array(ticks, pa.timestamp("us", "UTC"))
+    table = pa.table({"at": stamps, "n": ticks})
+    train, holdout, fresh = table.slice(0, 1_000), table.slice(1_000, 1_000), table.slice(2_000)
+    for made, value in ((fresh, 0), (train, 1)):
+        evidence = Evidence(train, holdout, made, made, Seeds(0))
+        scores = copying.exact(evidence)[0], copying.replay(evidence)[0]
+        assert [score.value for score in scores] == [value, value]
+    # the same moments in another unit, the same numbers in another type
+    other = pa.table({"at": stamps.cast(pa.timestamp("ns", "UTC")), "n": ticks.astype(np.float64)}).slice(0, 1_000)
+    assert copying.exact(Evidence(train, holdout, other, other, Seeds(0)))[0].value == 1
+    halves = pa.table({"n": ticks[:1_000] + 0.5})
+    assert copying.exact(Evidence(train.select(["n"]), holdout.select(["n"]), halves, halves, Seeds(0)))[0].value == 0
+
+
 def test_twelve_rows_tell_nothing() -> None:
     rng = np.random.default_rng(8)
     score = copying.nearness(_evidence(rng, 12, 12, 5_000))[0]["copy_excess"]

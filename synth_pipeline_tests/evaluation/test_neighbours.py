@@ -41,6 +41,15 @@ def test_equals_brute_force(axes: int, levels: int, grid: int) -> None:
     assert np.bincount(found.query, found.part, minlength=300) == pytest.approx(np.ones(300))
 
 
+@pytest.mark.parametrize("most", [255, 300, 40_000])
+def test_a_side_that_knows_few_levels_does_not_fold_the_others(most: int) -> None:
+    codes = np.array([[most, most - 256 if most > 256 else most, -1, -2, 44]], np.int32)
+    queries = Points(np.empty((0, 5), np.float32), codes)
+    few = Points(np.empty((0, 3), np.float32), np.array([[44, -1, 7]], np.int32))
+    for mine, side in ((queries, few), (few, queries)):
+        assert nearest(mine, side).distance.tolist() == _brute(mine, side).min(1).tolist()
+
+
 def test_equal_rows_share_evenly() -> None:
     side = Points(np.zeros((1, 1_000), np.float32), np.zeros((1, 1_000), np.int32))
     found = nearest(Points(np.zeros((1, 2), np.float32), np.ones((1, 2), np.int32)), side)
