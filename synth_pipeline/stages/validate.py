@@ -64,7 +64,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         ledger = Ledger(run.home.ledger)
         ledger.derive(root, run.spec.name, "validate", folder)
         attempts = ledger.attempt(
-            root, run.spec.name, run.partition, _plan_less_seed(run, protected), synthetic.content_id
+            root, run.spec.name, run.partition, run.spec.generator.type, _scored(run, synthetic, model)
         )
         tick("validate", 0, note="reading")
         with TemporaryDirectory(dir=folder) as scratch:
@@ -97,10 +97,15 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
     return perform(run, "validate", plan, work, lambda folder: _outcome(manifest(folder, "validate")))
 
 
-def _plan_less_seed(run: Run, protected: Result) -> str:
-    """What the attempt was an attempt at: the same for every seed."""
-    spec = {stage: run.spec.slice(stage) for stage in ("train", "generate")}
-    return plan_id("attempt", "1", spec, {"protected": protected.content_id})
+def _scored(run: Run, synthetic: Result, model: Result) -> str:
+    """What one attempt scores: the released rows, and whatever decides which audit rows stand beside them.
+
+    Limits are no part of it: to judge the same rows under another policy is no other attempt.
+    """
+    spec = run.spec.slice("validate")
+    drawn = {"validation": {**spec["validation"], "policy": ""}, "generation": spec["generation"]}
+    inputs = {"synthetic": synthetic.content_id, "model": model.content_id}
+    return plan_id("attempt", "1", drawn, inputs, seed=run.seeds.child("validate").integer(63))
 
 
 def _evidence(run: Run, real: Records, released: Records, model: Result, scratch: Path) -> tuple[Evidence, list[str]]:

@@ -80,3 +80,22 @@ def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run) -
         result = validate(tried, *_until_validate(tried))
         counted.append(result.metrics["attempts"])
     assert counted == [1, 2, 2]
+
+
+def test_no_setting_starts_the_count_of_attempts_again(run: Run) -> None:
+    made = _until_validate(run)
+
+    def counted(generation: dict, generator: dict, validation: dict, again: bool = True) -> int:
+        varied = run.spec.model_dump(mode="json", exclude_unset=True) | {
+            "generation": {"rows": 50, **generation},
+            "generator": {"type": "trees", **generator},
+            "validation": validation,
+        }
+        tried = replace(run, spec=DatasetSpec.model_validate(varied))
+        return int(validate(tried, *(_until_validate(tried) if again else made)).metrics["attempts"])
+
+    assert counted({}, {}, {}) == 1
+    assert counted({"rows": 60}, {}, {}) == 2
+    assert counted({}, {"min_leaf": 90}, {}) == 3
+    assert counted({}, {}, {"queries": 900}, again=False) == 4  # the same rows, with other audit rows beside them
+    assert counted({}, {}, {"policy": "public"}, again=False) == 4  # the same rows under other limits
