@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class Facts:
     chars: int = 0
     spaces: int = 0
     infinite: int = 0
+    rounded: int = 0
+    """Numbers whose texts have more digits than a float holds."""
     decimals: int | None = 0
     low: float = math.inf
     high: float = -math.inf
@@ -79,6 +81,7 @@ class Facts:
         self.chars += other.chars
         self.spaces += other.spaces
         self.infinite += other.infinite
+        self.rounded += other.rounded
         self.decimals = (
             None if None in (self.decimals, other.decimals) else max(self.decimals or 0, other.decimals or 0)
         )
@@ -149,9 +152,17 @@ class Decision:
 
 
 def resolve(
-    facts: Mapping[str, Facts], readings: Mapping[str, Reading], spec: Mapping[str, ColumnSpec]
+    facts: Mapping[str, Facts],
+    readings: Mapping[str, Reading],
+    spec: Mapping[str, ColumnSpec],
+    orders: Mapping[str, bool] | None = None,
 ) -> tuple[dict[str, How], list[str]]:
-    """How each text column must be read, now that all texts were seen; and what a person should know."""
+    """How each text column must be read, now that all texts were seen; and what a person should know.
+
+    Args:
+        orders: whether a column's dates have the month first, where earlier snapshots have settled it.
+    """
+    orders = orders or {}
     votes = sum(_order_vote(f.kinds) for f in facts.values())
     hows: dict[str, How] = {}
     warnings: list[str] = []
@@ -163,10 +174,10 @@ def resolve(
             if how.kind is Kind.FLOAT and facts[name].kinds.counts["float"] == 0 and _whole(facts[name].kinds):
                 how = How(Kind.INT)
             if how.kind is Kind.DATETIME and not how.formats:
-                how = _dates(facts[name].kinds, votes)[0] or How(Kind.DATETIME, (ISO,))
+                how = _dates(facts[name].kinds, votes, orders.get(name))[0] or How(Kind.DATETIME, (ISO,))
             hows[name] = how
             continue
-        how, note = _resolve_one(facts[name].kinds, reading, votes)
+        how, note = _resolve_one(facts[name].kinds, reading, votes, orders.get(name))
         hows[name] = how
         if note:
             warnings.append(f"{name}: {note}")
@@ -206,6 +217,11 @@ def decide(
     warnings = []
     if facts.infinite:
         warnings.append(f"{name}: {facts.infinite:,} infinite values count as missing")
+    if facts.rounded:
+        warnings.append(
+            f"{name}: {facts.rounded:,} numbers have more digits than a 64-bit float holds and were rounded; "
+            "to keep them, say `meaning: text` under `columns:`"
+        )
     if facts.present == 0:
         warnings.append(f"{name}: every value is missing")
     elif facts.distinct == 1 and facts.rows > 1:
@@ -229,6 +245,14 @@ def decide(
     return Decision(column, evidence, tuple(warnings))
 
 
+def order_of(formats: Iterable[str]) -> bool | None:
+    """Whether dates written so have the month before the day; None: none of the formats is open to doubt."""
+    for form in formats:
+        if form.startswith(("%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y")):
+            return form.startswith("%m")
+    return None
+
+
 def check_names(spec: Mapping[str, ColumnSpec], names: list[str], where: str) -> None:
     """Raises SpecError when the YAML speaks of a column that the source has not."""
     for name in spec:
@@ -244,14 +268,14 @@ def _whole(kinds: Kinds) -> bool:
     return numbers > 0 and kinds.counts["float"] == 0
 
 
-def _resolve_one(kinds: Kinds, reading: Reading, votes: int) -> tuple[How, str]:
+def _resolve_one(kinds: Kinds, reading: Reading, votes: int, order: bool | None) -> tuple[How, str]:
     counts = kinds.counts
     total = sum(counts.values()) - counts["unclassified"]
     if total == 0:
         return How(), ""
     dates = sum(counts[kind] for kind in DATES)
     if dates == total:
-        how, note = _dates(kinds, votes)
+        how, note = _dates(kinds, votes, order)
         return how or How(), note
     if reading is Reading.DATES:
         return How(), ""
@@ -283,7 +307,7 @@ def _order_vote(kinds: Kinds) -> int:
     return (kinds.day_first == total) - (kinds.month_first == total)
 
 
-def _dates(kinds: Kinds, votes: int) -> tuple[How | None, str]:
+def _dates(kinds: Kinds, votes: int, order: bool | None) -> tuple[How | None, str]:
     counts = kinds.counts
     total = sum(counts[kind] for kind in DATES)
     if counts[Kind.INSTANT] and counts[Kind.INSTANT] < total:
@@ -293,11 +317,13 @@ def _dates(kinds: Kinds, votes: int) -> tuple[How | None, str]:
     if kinds.day_first < total and kinds.month_first < total:
         return None, "kept as text: some dates can only have the day first, others only the month; declare `format`"
     month_first = kinds.day_first < total
-    if kinds.day_first == kinds.month_first == total and kinds.open_order:
+    if kinds.day_first == kinds.month_first == total and order is not None:
+        month_first = order
+    elif kinds.day_first == kinds.month_first == total and kinds.open_order:
         month_first = votes < 0
-        order = "month" if month_first else "day"
+        first = "month" if month_first else "day"
         reason = "as in another column" if votes else "by convention"
-        note = f"day and month cannot be told apart: read with the {order} first, {reason}; if wrong, give `format`"
+        note = f"day and month cannot be told apart: read with the {first} first, {reason}; if wrong, give `format`"
     formats = sorted({_ordered(form, month_first) for form in kinds.formats})
     if len(formats) > 1 and not note:
         note = f"dates in {len(formats)} formats"
@@ -364,11 +390,10 @@ def _structure(kind: pa.DataType, facts: Facts, how: How | None) -> dict[str, An
             found["decimals"] = facts.decimals
     elif pa.types.is_temporal(kind):
         if how is not None and how.formats:
-            found["date_format"] = (
-                how.formats[0]
-                if how.formats[0] != ISO
-                else ("%Y-%m-%d" if how.kind is Kind.DATE else "%Y-%m-%dT%H:%M:%S")
-            )
+            # of several, one that tells the order of day and month: later snapshots keep to it
+            form = next((form for form in how.formats if order_of([form]) is not None), how.formats[0])
+            iso = "%Y-%m-%d" if how.kind is Kind.DATE else "%Y-%m-%dT%H:%M:%S"
+            found["date_format"] = iso if form == ISO else form
         found["day"] = bool(facts.midnight or pa.types.is_date(kind))
     return found
 

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.errors import SourceError
-from synth_pipeline.records.inference import Decision, Facts, check_names, decide, declared, resolve
-from synth_pipeline.records.parsing import TYPES, How, Kind, classify, lenient
+from synth_pipeline.errors import ContractError, SourceError
+from synth_pipeline.records.inference import Decision, Facts, check_names, decide, declared, order_of, resolve
+from synth_pipeline.records.parsing import TYPES, How, Kind, classify, lenient, rounded
 from synth_pipeline.records.rejects import Rejects
 from synth_pipeline.records.schema import Column
 from synth_pipeline.records.sources.base import Chunk, Reading, Source, near
@@ -93,11 +93,33 @@ class Intake:
         return TYPES[hows[name].kind] if name in hows else self.fields[name]
 
     def _resolve(self, facts: Mapping[str, Facts]) -> tuple[Hows, list[str]]:
-        hows, warnings = resolve(facts, self.readings, self.columns)
+        orders = self._orders()
+        hows, warnings = resolve(facts, self.readings, self.columns, orders)
+        for name, order in orders.items():
+            found = order_of(hows[name].formats) if name in hows else None
+            if found is not None and found != order:
+                raise self._turned(name, order)
         for name, how in hows.items():  # what earlier snapshots settled stays, where the new values allow it
             if name in self.frozen and declared(self.columns.get(name)) is None:
                 hows[name] = _floor(how, self.frozen[name], facts[name])
         return hows, warnings
+
+    def _orders(self) -> dict[str, bool]:
+        """The frozen order of day and month of the columns that have one."""
+        written = {name: column.facts.get("date_format") for name, column in self.frozen.items()}
+        orders = {name: order_of([form]) for name, form in written.items() if form}
+        asked = {name for name, spec in self.columns.items() if spec.format}
+        return {name: order for name, order in orders.items() if order is not None and name not in asked}
+
+    def _turned(self, name: str, month_before: bool) -> ContractError:
+        was, now = ("month", "day") if month_before else ("day", "month")
+        return ContractError(
+            f'the source no longer keeps its contract: the dates of column "{name}" were read with the {was} first, '
+            f"and some can now only have the {now} first",
+            where=self.inputs[0].source.uri,
+            kept="the last accepted snapshot and all that was made from it",
+            fix="mend the source, give the column's `format` under `columns:`, or accept the change with --force",
+        )
 
     def _free(self, name: str) -> bool:
         return self.readings[name] is not Reading.TYPED
@@ -241,6 +263,7 @@ class Pass:
         if how.kind is Kind.FLOAT:
             values, infinite = nulls_for_nan(values)
             facts.infinite += infinite
+            facts.rounded += rounded(texts, values)
         return values, refused
 
     def _set_aside(self, chunk: Chunk, keep: np.ndarray, bad: Mapping[str, np.ndarray]) -> np.ndarray:

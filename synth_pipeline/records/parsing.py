@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 import pyarrow as pa
@@ -171,6 +172,16 @@ def count_exact(values: pa.Array, how: How) -> Kinds:
     return found
 
 
+def rounded(texts: pa.Array, values: pa.Array) -> int:
+    """How many texts have more digits than their values: 64 bits hold 15 of any number, 17 of some."""
+    long = texts.filter(pc.and_(pc.greater(pc.binary_length(texts), 15), pc.is_valid(values)))
+    if not len(long):
+        return 0
+    large = pc.match_substring_regex(long, _LARGE)
+    more = pc.sum(pc.match_substring_regex(long.filter(pc.invert(large)), _MORE_DIGITS)).as_py() or 0
+    return int(more) + sum(Decimal(text) != Decimal(repr(float(text))) for text in long.filter(large).to_pylist())
+
+
 def moment(text: str, month_first: bool) -> dt.datetime | None:
     """The time a text names, or None."""
     found = _read(text)
@@ -185,6 +196,8 @@ _LONG = 10**15
 _BOOLS = pa.array([None, "true", "false", "True", "False", "TRUE", "FALSE"], pa.string())
 _WHOLE = r"^[+-]?[0-9]{1,19}$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(?i:[+-]?inf(inity)?|nan)$"
+_LARGE = r"^\s*[+-]?0*[1-9][0-9]{15,}(\.[0-9]*)?\s*$"
+_MORE_DIGITS = r"[1-9](\.?[0-9]){16,}\.?[1-9]"  # 18 and more, less zeros before and behind
 _NUMERIC = (
     ("zero", r"^-?0[0-9]+(\.[0-9]*)?$"),  # a leading zero: a code, never a number
     ("int", r"^-?(0|[1-9][0-9]{0,14})$"),

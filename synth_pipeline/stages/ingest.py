@@ -161,6 +161,10 @@ class _Work:
 
     def read(self, folder: Path) -> Outcome:
         records = Records.open(folder)
+        with self._freezing() as free:
+            if free:  # the contract was lost, or is that of a YAML edited since and now set back
+                fraction = records.facts["contract"]["fraction"]
+                Contract(records.schema(), fraction, self._spec_digest, self._split_digest).write(self._contract)
         frozen = self._frozen()
         if frozen is not None and self.run.partition is None:  # a later partition may have added columns
             compare(frozen, records.schema(), self._uri)
@@ -168,6 +172,22 @@ class _Work:
 
     def do(self, folder: Path) -> Outcome:
         self.known.fetch()
+        with self._freezing():
+            return self._do(folder)
+
+    @contextmanager
+    def _freezing(self) -> Iterator[bool]:
+        """Whether there is no contract to keep; then nobody else writes one until this ends.
+
+        First partitions that run at once would else each hold out a share of their own, and people be on both sides.
+        """
+        if self._frozen() is not None:
+            yield False
+            return
+        with lease(self._contract.with_suffix(""), tell=lambda note: tick("ingest", 0, note=note)):
+            yield self._frozen() is None
+
+    def _do(self, folder: Path) -> Outcome:
         frozen = self._frozen()
         intake = Intake(self.inputs, self.run.spec.columns, frozen.columns if frozen else None, self._window())
         before = Contract.read(self._contract)
@@ -213,6 +233,7 @@ class _Work:
             rejects.write(folder, bad)
             warnings.append(f"{rejected:,} rows could not be read: {rejects.NAME} says which and why")
         contract = Contract(schema, fraction if self.secret else None, self._spec_digest, self._split_digest)
+        contract.write(self._contract)  # before the commit: who is killed in between must not lose the share held out
         going.writer.shapes[DEFAULT_TABLE] = schema
         records = going.writer.commit(
             Unit(DEFAULT_TABLE, going.unit, max_contribution=going.contributions.largest),
@@ -226,7 +247,6 @@ class _Work:
                 "contract": contract.to_json(),
             },
         )
-        contract.write(self._contract)
         return _outcome(records)
 
     @property

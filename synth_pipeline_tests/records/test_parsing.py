@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth_pipeline.records.inference import Facts, resolve
-from synth_pipeline.records.parsing import ISO, How, Kind, classify, count_exact, exact, lenient, moment
+from synth_pipeline.records.parsing import ISO, How, Kind, classify, count_exact, exact, lenient, moment, rounded
 from synth_pipeline.records.sources.base import Reading
 
 
@@ -70,6 +70,16 @@ def test_one_unambiguous_date_settles_the_order_of_all() -> None:
     how, notes = inferred(["03/04/2024"] * 50 + ["04/25/2024"])
     assert how.month_first
     assert not notes
+
+
+def test_what_earlier_snapshots_settled_wins_over_other_columns() -> None:
+    open_, settled = Facts(), Facts()
+    open_.kinds.add(classify(pa.array(["03/04/2024", "2024-01-01"])))
+    settled.kinds.add(classify(pa.array(["04/25/2024"])))
+    for order in (True, False):
+        hows, notes = resolve({"a": open_, "b": settled}, dict.fromkeys("ab", Reading.ANY), {}, {"a": order})
+        assert hows["a"].month_first is order
+        assert not any("told apart" in note for note in notes)
 
 
 def test_another_column_settles_an_ambiguous_one() -> None:
@@ -166,3 +176,29 @@ def test_what_exact_reads_is_counted_as_classify_would(texts: list[str], how: Ho
     for kinds in (counted, found):
         present = {str(kind) for kind, count in kinds.counts.items() if count}
         assert present <= (numbers if how.kind in (Kind.INT, Kind.FLOAT) else {how.kind.value}) | {"text"}
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("12345678901234567.89", 1),
+        ("-9999999999999999.9", 1),
+        ("9007199254740993", 1),
+        ("9007199254740992.0", 0),
+        ("1234567890.1234567891", 1),
+        ("1234567890.5000000000", 0),
+        ("0000000000000000000.5", 0),
+        ("0.00000000000000000012", 0),
+        ("123456789012345678e-3", 1),
+        ("no number 123456789012345678", 0),
+        ("inf", 0),
+    ],
+)
+def test_lost_digits_are_counted(text: str, lost: int) -> None:
+    texts = pa.array([text, None, "1.5"])
+    assert rounded(texts, lenient(texts, How(Kind.FLOAT))) == lost
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_a_float_written_by_a_program_loses_nothing(numbers: list[float]) -> None:
+    assert rounded(pa.array([repr(number) for number in numbers], pa.string()), pa.array(numbers, pa.float64())) == 0

@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synth_pipeline.errors import SourceError, SpecError
 from synth_pipeline.records.files import sha256
 from synth_pipeline.records.schema import Column, Meaning, columns
 from synth_pipeline.records.sources import open_source, read_table, read_tables
 from synth_pipeline.records.sources.base import Source
-from synth_pipeline.records.sources.sql import redact
-from synth_pipeline.spec.source import DatasetSource, FileSource
+from synth_pipeline.records.sources.sql import password_of, redact
+from synth_pipeline.spec.source import DatasetSource, FileSource, SqlSource
 
 ROWS = 300
 
@@ -197,6 +199,18 @@ def test_a_record_longer_than_a_block_is_read_once_and_whole(tmp_path: Path) -> 
     assert found["b"][100_000].as_py() == long
 
 
+def test_ragged_records_are_told_once_however_often_the_file_is_opened(tmp_path: Path) -> None:
+    long = "y" * (10 << 20)
+    many = "1,2\n" * 99_999 + "1\n"
+    text = f"a,b\n{many * 6}7,{long}\n1,2,3\n1,2\n"
+    (tmp_path / "x.csv").write_text(text)
+    source = opened(tmp_path / "x.csv")
+    for _ in range(2):
+        rows = sum(chunk.batch.num_rows for chunk in source.batches())
+        assert rows == 599_996
+        assert [one.row for one in source.ragged] == [*range(100_000, 600_001, 100_000), 600_002]
+
+
 def test_places_of_rows_do_not_depend_on_reading(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a\n" + "".join(f"{i}\n" for i in range(1_000_000)))
     at = 0
@@ -289,7 +303,66 @@ def test_passwords_are_in_no_uri() -> None:
     assert redact("postgresql://bob:hunter2@db:5/x?sslmode=on") == "postgresql://bob@db:5/x?sslmode=on"
     assert redact("postgresql://db/x?user=bob&password=hunter2&a=1") == "postgresql://db/x?user=bob&password=…&a=1"
     assert "hunter2" not in redact("postgresql://bob:hunt:hunter2@db/x")
-    assert redact("s3://bucket/x.csv") == "s3://bucket/x.csv"
+    for uri in ("s3://bucket/x.csv", "s3://bucket/2024-01-01T10:00/a@b.csv", "https://host:8080/a@b.csv"):
+        assert redact(uri) == uri
+    assert redact("ftp://bob:hun/ter2@host/x.csv") == "ftp://bob@host/x.csv"
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9._@/%-]{0,9}", fullmatch=True)
+PASSWORDS = st.text(min_size=1) | st.from_regex(r"[a-z0-9@:/?#&=%]+", fullmatch=True)
+
+
+@given(NAMES, PASSWORDS)
+def test_whatever_is_in_a_password_it_is_in_no_uri(user: str, password: str) -> None:
+    assert redact(f"postgresql://{user}:{password}@host:5432/db?a=b") == f"postgresql://{user}@host:5432/db?a=b"
+
+
+@given(
+    NAMES, PASSWORDS, st.sampled_from(["postgresql://{}:{}@host:5432/db?a=b", "postgres://{}@host/db?a=b&password={}"])
+)
+def test_a_password_is_found_whole_or_refused(user: str, password: str, form: str) -> None:
+    url = form.format(user, password)
+    try:
+        parts = password_of(url)
+    except SpecError:
+        assert set("@:/?#&=") & set(user + password)
+    else:
+        assert "".join(parts) == url
+        assert parts[1] == password
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://u:pass@host/db", "pass"),
+        ("postgresql://u:pa:ss%40@host/db", "pa:ss%40"),
+        ("postgresql://u@host:5432/db", ""),
+        ("postgresql://u:@/db?host=/tmp/x", ""),
+        ("postgresql:///db?sslpassword=pass&a=b", "pass"),
+        ("postgresql:///db?passfile=/x", ""),
+        ("sqlite:///a:b@c.db", ""),
+    ],
+)
+def test_passwords_in_urls(url: str, password: str) -> None:
+    before, found, behind = password_of(url)
+    assert (found, before + found + behind) == (password, url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:pa/ss@host/db",
+        "postgresql://u:p@ss@host/db",
+        "postgresql://u:p?ss@host/db",
+        "postgresql://u@corp:pass@host/db",
+        "postgresql://u:one@host/db?password=two",
+        "postgresql://host/db?password=a&b",
+    ],
+)
+def test_a_password_without_a_clear_end_is_refused(url: str) -> None:
+    with pytest.raises(SpecError, match="nobody can tell where the password") as caught:
+        open_source(SqlSource(url=url, table="t"), Path.cwd(), None, "")
+    assert "ss@" not in str(caught.value)
 
 
 def test_evidence_and_facts_hold_no_value(table: pa.Table, tmp_path: Path) -> None:

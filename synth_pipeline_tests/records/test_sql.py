@@ -62,6 +62,24 @@ def test_a_query_and_its_partition(sqlite: str, tmp_path: Path) -> None:
     assert table(sqlite, tmp_path, table="orders").num_rows == 2_007
 
 
+def test_a_query_may_end_in_a_semicolon(sqlite: str, tmp_path: Path) -> None:
+    for end in (";", " ;\n", ";; "):
+        assert table(sqlite, tmp_path, query=f"SELECT price FROM orders{end}").num_rows == 2_007
+
+
+def test_a_database_for_each_partition_is_one_root(tmp_path: Path) -> None:
+    for key in ("a", "b"):
+        with sqlite3.connect(tmp_path / f"shop-{key}.db") as db:
+            db.execute("CREATE TABLE t AS SELECT 1 AS n")
+    config = SqlSource(url=f"sqlite:///{tmp_path}/shop-{{partition}}.db", table="t")
+    one, two = (open_source(config, Path.cwd(), key, "") for key in ("a", "b"))
+    assert one.uri == two.uri == f"sqlite:///{tmp_path}/shop-{{partition}}.db#table=t"
+    one.fetch(tmp_path)
+    assert sum(chunk.batch.num_rows for chunk in one.batches()) == 1
+    with pytest.raises(SourceError, match=r"shop-c\.db"):
+        open_source(config, Path.cwd(), "c", "").token()
+
+
 @pytest.mark.parametrize(
     ("what", "told"),
     [

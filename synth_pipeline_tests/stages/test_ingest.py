@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 from synth_pipeline.errors import ContractError, SourceError, SpecError
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.ledger import Ledger
-from synth_pipeline.records.records import Records, Unit
+from synth_pipeline.records.records import Records, RecordsWriter, Unit
 from synth_pipeline.records.schema import Column, Meaning, Role
 from synth_pipeline.records.sources.files import Files
 from synth_pipeline.spec.dataset import DatasetSpec
@@ -266,6 +268,89 @@ def test_the_contract_is_frozen_and_can_be_changed_on_purpose(home: Home, source
     with pytest.raises(ContractError, match='"cost" was double and is now string'):
         run(home, source)
     assert run(home, source, columns={"cost": {"meaning": "category"}}).rows == 3_000
+
+
+def test_first_partitions_at_once_hold_out_the_same_share(home: Home, tmp_path: Path) -> None:
+    place = tmp_path / "visits-{partition}.csv"
+    pacsv.write_csv(people(200), tmp_path / "visits-2024-01.csv")
+    pacsv.write_csv(people(40_000), tmp_path / "visits-2024-02.csv")  # alone: 20 %, not half
+    with ThreadPoolExecutor(2) as pool:
+        both = list(
+            pool.map(
+                lambda month: run(home, place, partition=month, partitions=PARTED, columns=ENTITY),
+                ("2024-01", "2024-02"),
+            )
+        )
+    assert len({Records.open(one.folder).facts["split"]["fraction"] for one in both}) == 1
+    one, two = (sides(result, "person") for result in both)
+    assert not one["train"] & two["holdout"]
+    assert not one["holdout"] & two["train"]
+
+
+def test_a_lost_or_outdated_contract_is_that_of_the_records_in_use(home: Home, source: Path) -> None:
+    place = home.folder("work", "visits") / "contract.json"
+    run(home, source)
+    frozen = place.read_bytes()
+    place.unlink()
+    assert run(home, source).reused
+    assert place.read_bytes() == frozen
+    run(home, source, columns={"ward": {"meaning": "text"}})
+    assert place.read_bytes() != frozen
+    assert run(home, source).reused
+    assert place.read_bytes() == frozen
+
+
+def test_who_is_killed_before_the_commit_keeps_the_share(
+    home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordsWriter, "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(home, source, columns=ENTITY)
+    pacsv.write_csv(people(40_000), source)
+    result = run(home, source, columns=ENTITY)
+    assert Records.open(result.folder).facts["split"]["fraction"] == 0.5  # as the 1,000 people of the killed run
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y %H:%M"])
+def test_the_order_of_day_and_month_is_frozen(home: Home, source: Path, form: str) -> None:
+    def write(days: pa.Array, form: str) -> pa.Array:
+        pacsv.write_csv(pa.table({"day": pc.strftime(days, format=form), "n": pa.array(range(len(days)))}), source)
+        return days.cast(pa.timestamp("us") if "%H" in form else pa.date32())
+
+    def stored(result: Result) -> list[Any]:
+        return Records.open(result.folder).table().sort_by("n")["day"].to_pylist()
+
+    many = pa.array([dt.datetime(2024, 1 + i % 12, 1 + i % 28) for i in range(300)], pa.timestamp("us"))
+    few = pa.array([dt.datetime(2024, 2, 1 + i % 12) for i in range(300)], pa.timestamp("us"))
+    same = pa.array([dt.datetime(2024, 1 + i % 12, 1 + i % 12) for i in range(300)], pa.timestamp("us"))
+    for days in (many, few, same, many):
+        expected = write(days, form)
+        result = run(home, source)
+        assert stored(result) == expected.to_pylist()
+        assert not any("told apart" in note for note in result.warnings)
+    other = form.replace("%m", "?").replace("%d", "%m").replace("?", "%d")
+    write(many, other)
+    with pytest.raises(ContractError, match='dates of column "day" were read with the') as caught:
+        run(home, source)
+    assert "2024" not in str(caught.value)
+    write(few, form)
+    assert run(home, source).rows == 300
+    write(many, other)
+    assert run(home, source, force=True).rows == 300
+
+
+def test_digits_that_a_float_cannot_hold_are_told(home: Home, source: Path) -> None:
+    amounts = [f"{12_345_678_901_234_567 + i}.89" for i in range(3_000)]
+    pacsv.write_csv(people().append_column("amount", pa.array(amounts)), source)
+    (note,) = [note for note in run(home, source).warnings if note.startswith("amount")]
+    assert "3,000 numbers have more digits" in note
+    assert "12345" not in note
+    kept = run(home, source, columns={"amount": {"meaning": "text"}})
+    assert set(sides(kept, "amount")["train"]) < set(amounts)
 
 
 def test_a_killed_fetch_leaves_nothing_behind(home: Home, source: Path) -> None:

@@ -80,10 +80,17 @@ def read(
     A record that does not fit the block ends Arrow's reader; then the file is opened anew with larger blocks, and the
     rows already handed out are skipped, so that only files with long records pay for them.
     """
-    block, done = _BLOCK, 0
+    block, done, told = _BLOCK, 0, 0
+
+    def once(record: Ragged) -> None:
+        nonlocal told
+        if record.row > told:  # else an earlier opening has told of it
+            told = record.row
+            ragged(record)
+
     while True:
         try:
-            for batch in _pass(path, where, how, null, block, done, ragged):
+            for batch in _pass(path, where, how, null, block, done, once):
                 done += batch.num_rows
                 yield batch
             return

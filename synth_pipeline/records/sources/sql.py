@@ -20,6 +20,7 @@ from synth_pipeline.records.sources.base import Chunk, Ragged, Reading, clean_na
 from synth_pipeline.spec.source import SqlSource
 
 _KEY = "{partition}"
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 class Sql:
@@ -43,15 +44,17 @@ class Sql:
         key = partition or ""
         url = config.url.replace(_KEY, key)
         self._table = table.replace(_KEY, key) if table else None
-        self._query = query.replace(_KEY, key.replace("'", "''")) if query else None
+        # the query is read as a part of others, which a semicolon would end
+        self._query = query.replace(_KEY, key.replace("'", "''")).rstrip("; \t\r\n") if query else None
         if scheme == "sqlite":
-            path = Path(base, url.removeprefix("sqlite:///")).resolve()
+            path = _sqlite_path(base, url)
             self._database: _Sqlite | _Postgres = _Sqlite(path)
-            self.uri = f"sqlite:///{path}#{what}"
+            self.uri = f"sqlite:///{_sqlite_path(base, config.url)}#{what}"
+            self._where = f"sqlite:///{path}#{what}"
         else:
+            password_of(url)
             self._database = _Postgres(url)
-            self.uri = f"{redact(config.url)}#{what}"
-        self._where = self.uri
+            self.uri = self._where = f"{redact(config.url)}#{what}"
         self._copy: Path | None = None
         self._readings: dict[str, Reading] = {}
 
@@ -199,6 +202,10 @@ class _Sqlite:
         return 1, readings
 
 
+def _sqlite_path(base: Path, url: str) -> Path:
+    return Path(base, url.removeprefix("sqlite:///")).resolve()
+
+
 def _sqlite_column(name: str, held: set[str], where: str) -> tuple[str, str, Reading]:
     column = _quoted(name)
     if "blob" in held:
@@ -250,7 +257,6 @@ class _Postgres:
             return found
 
     def execute(self, cursor: Any, query: str, where: str) -> tuple[int, dict[str, Reading]]:
-        query = query.rstrip().rstrip(";")
         cursor.execute(f"SELECT * FROM ({query}) AS rows LIMIT 0")  # noqa: S608 - in a read-only transaction
         schema = cursor.fetch_record_batch().schema
         odd = [_odd(field.type) for field in schema]
@@ -262,14 +268,53 @@ class _Postgres:
 
 
 def redact(url: str) -> str:
-    """`url` without its password and without query values that may be secrets."""
-    url = re.sub(r"(://[^/@:]*):[^@/]*@", r"\1@", url)
+    """`url` without its password and without query values that may be secrets.
+
+    People forget to escape a password, so that a database's ends at the last @, whatever it holds.
+    """
+    start = r"://[^:]*" if url.startswith(_POSTGRES) else r"://[^:/]*(?!:\d{1,5}/)"  # a port is no password
+    url = re.sub(rf"({start}):.*@", r"\1@", url, count=1, flags=re.DOTALL)
     return re.sub(r"([?&][^=&]*(?:pass|secret|token|key|sig)[^=&]*=)[^&]*", r"\1…", url, flags=re.IGNORECASE)
+
+
+def password_of(url: str) -> tuple[str, str, str]:
+    """What stands before the password of a database's URL, the password as it is written, and what stands behind it.
+
+    Raises:
+        SpecError: nobody can tell where it ends.
+    """
+    if not url.startswith(_POSTGRES):
+        return url, "", ""
+    start = url.find("://") + 3
+    end = url.rfind("@")
+    user, colon, _ = url[start : max(start, end)].partition(":")
+    spans = [(start + len(user) + 1, end)] if colon else []
+    clear = not colon or not set("@/?#") & set(url[start:end])
+    options = url.partition("?")[2]
+    at = len(url) - len(options)
+    for option in options.split("&") if options else ():
+        name, equals, _ = option.partition("=")
+        clear &= bool(equals)
+        if name in ("password", "sslpassword"):
+            spans.append((at + len(name) + 1, at + len(option)))
+        at += len(option) + 1
+    spans = [span for span in spans if span[0] < span[1]]
+    if not clear or len(spans) > 1:
+        raise SpecError(
+            "nobody can tell where the password in the database's URL begins and ends",
+            fix="write @ : / ? # & = in names and passwords as %40 %3A %2F %3F %23 %26 %3D, or give the password by "
+            "PGPASSWORD or ~/.pgpass",
+        )
+    first, last = spans[0] if spans else (len(url), len(url))
+    return url[:first], url[first:last], url[last:]
 
 
 def _unconnected(told: str, where: str) -> SourceError:
     """The driver's own text is not repeated: it may quote the whole connection string."""
-    host = urlsplit(where).hostname or "the local socket"
+    try:
+        host = urlsplit(where).hostname or "the local socket"
+    except ValueError:  # a bracket out of place
+        host = "no such address"
     if "password" in told or "role" in told:
         return SourceError(
             "the database refused this user or password",
