@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from synth_pipeline.privacy.transform.fresh import fill
 from synth_pipeline.privacy.transform.statistics import Forms
-from synth_pipeline.records.schema import Column, Meaning, Role, schema_of
+from synth_pipeline.records.schema import Column, Meaning, Role, columns, schema_of
 from synth_pipeline.seeds import Seeds
 
 SEEDS = Seeds(7, ("fresh",))
@@ -139,6 +140,63 @@ def test_serial_numbers_of_growing_length() -> None:
     assert len(set(made)) == 5000
     assert not set(made) & set(real)
     assert all(re.fullmatch(r"C-\d{4,5}", value) for value in made)
+
+
+def _people(email: dict[str, Any], **names: dict[str, Any]) -> pa.Schema:
+    def surrogate(name: str, note: dict[str, Any], *roles: Role) -> Column:
+        base = {"type": "fake", "locale": "en_US", "surrogate": True, "null_rate": 0.0, "unique": False}
+        return Column(name, pa.string(), Meaning.IDENTIFIER, frozenset(roles), action=base | note)
+
+    owner = {"entity": "identifier", "templates": [], "multiplicity": [[1, 5], [4, 5]]}
+    cols = [surrogate(name, {"entity": name} | note) for name, note in names.items()]
+    mail = surrogate("email", {"entity": "email"} | email)
+    return schema_of([surrogate("owner", owner, Role.ENTITY), mail, *cols, Column("x", pa.int64(), Meaning.NUMBER)])
+
+
+def _table(schema: pa.Schema, *cuts: int) -> pa.Table:
+    x = pa.record_batch({"x": pa.array(range(2000), pa.int64())})
+    return pa.Table.from_batches(
+        [fill(schema, x.slice(a, b - a), a, 2000, SEEDS) for a, b in pairwise([0, *cuts, 2000])]
+    )
+
+
+FOLLOWS = {"follows": "owner"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "per"),
+    [
+        (_people({}, person={}), "x"),
+        (_people({}, person={"locale": "de_DE", "null_rate": 0.2}), "x"),
+        (_people({}, person=FOLLOWS | {"unique": True}), "x"),
+        (_people({"null_rate": 0.1}, first_name={}, last_name={}), None),
+        (_people(FOLLOWS, first_name=FOLLOWS, last_name=FOLLOWS), "owner"),
+    ],
+)
+def test_addresses_are_made_of_the_rows_own_name(schema: pa.Schema, per: str | None) -> None:
+    table = _table(schema)
+    assert table.equals(_table(schema, 3, 1024)), "whatever the shards"
+    emails = table["email"].drop_null()
+    assert len(emails.unique()) == len(table[per].unique() if per else emails)
+    for row in table.to_pylist():
+        name = row["person"] if "person" in row else f"{row['first_name']} {row['last_name']}"
+        plain = unicodedata.normalize("NFKD", name or "user").encode("ascii", "ignore").decode().lower()
+        if row["email"] is not None:
+            assert re.fullmatch(r"([a-z.]+)\d+@example\.(com|org|net)", row["email"])
+            assert re.match("[a-z.]+", row["email"])[0] == ".".join(re.sub("[^a-z ]", "", plain).split())  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _people({}),
+        _people(FOLLOWS, person={}),
+        _people({"multiplicity": [[1, 5], [4, 5]]}, person={}),
+    ],
+)
+def test_addresses_stand_alone_where_nobody_says_whose_they_are(schema: pa.Schema) -> None:
+    alone = schema_of(column for column in columns(schema) if column.name != "person")
+    assert _table(schema)["email"].equals(_table(alone)["email"])
 
 
 def test_constant_parts_are_kept_when_many_share_them() -> None:

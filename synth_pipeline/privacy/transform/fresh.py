@@ -5,7 +5,7 @@ Every draw is a function of (seed, column, row number): the result does not depe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -33,10 +33,14 @@ def fill(schema: pa.Schema, learned: pa.RecordBatch, start: int, total: int, see
     rows = learned.num_rows
     arrays = []
     by_name = {column.name: column for column in columns(schema)}
-    for column in columns(schema):
+    named = _named(list(by_name.values()))
+
+    def surrogate(column: Column, names: Sequence[pa.Array] = ()) -> pa.Array:
+        return fresh(column, start, rows, total, seeds, by_name.get((column.action or {}).get("follows", "")), names)
+
+    for column in by_name.values():
         if column.surrogate:
-            leader = by_name.get((column.action or {}).get("follows", ""))
-            arrays.append(fresh(column, start, rows, total, seeds, leader))
+            arrays.append(surrogate(column, [surrogate(name) for name in named.get(column.name, ())]))
         elif column.name in learned.schema.names:
             values = learned.column(column.name)
             arrays.append(values if values.type == column.type else values.cast(column.type))
@@ -45,10 +49,18 @@ def fill(schema: pa.Schema, learned: pa.RecordBatch, start: int, total: int, see
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds, leader: Column | None = None) -> pa.Array:
+def fresh(
+    column: Column,
+    start: int,
+    rows: int,
+    total: int,
+    seeds: Seeds,
+    leader: Column | None = None,
+    names: Sequence[pa.Array] = (),
+) -> pa.Array:
     """One column's surrogates for some rows, by the action that protect recorded in it.
 
-    `leader`: the entity that this column follows: its rows share one surrogate here too.
+    `leader`: the entity that this column follows: its rows share one surrogate here too. `names`: whose e-mail it is.
     """
     action: Mapping[str, Any] = column.action or {}
     key = _key(seeds.child("surrogate", column.name))
@@ -65,7 +77,7 @@ def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds, leade
         values, count = _groups(numbers, max(total, start + rows), layout, key)
     else:
         values, count = numbers, max(total, start + rows)
-    made = _spelt(action, values, count, key, column.type)
+    made = _addresses(names, values, count, key) if names else _spelt(action, values, count, key, column.type)
     rate = float(action.get("null_rate") or 0.0)
     missing = None
     if rate and column.nullable:
@@ -73,6 +85,40 @@ def fresh(column: Column, start: int, rows: int, total: int, seeds: Seeds, leade
         missing = draw < np.uint64(min(int(rate * 2**64), 2**64 - 1))
     made = made.cast(column.type)
     return pc.if_else(pa.array(missing), pa.scalar(None, column.type), made) if missing is not None else made
+
+
+def _named(cols: Sequence[Column]) -> dict[str, list[Column]]:
+    """The e-mail column → those that hold its owner's name; nothing where a table does not tell whose it is."""
+
+    def drawn(entity: str) -> list[Column]:
+        return [column for column in cols if column.surrogate and (column.action or {}).get("entity") == entity]
+
+    emails, parts = drawn("email"), [drawn("person")] if drawn("person") else [drawn("first_name"), drawn("last_name")]
+    names = [column for part in parts for column in part]
+    if len(emails) != 1 or not names or max(map(len, parts)) > 1:
+        return {}
+    action: Mapping[str, Any] = emails[0].action or {}
+    if leader := action.get("follows"):
+        together = all(leader in (name.name, (name.action or {}).get("follows")) for name in names)
+    else:
+        together = not action.get("multiplicity")
+    return {emails[0].name: names} if together else {}
+
+
+def _addresses(names: Sequence[pa.Array], values: U64, count: int, key: bytes) -> pa.Array:
+    """E-mail addresses with their owners' names; the number at the end is another for every value."""
+    parts = [name.cast(pa.large_string()).fill_null("") for name in names]
+    whole = pc.binary_join_element_wise(*parts, pa.scalar(" ", pa.large_string()))
+    if not pc.all(pc.string_is_ascii(whole)).as_py():
+        whole = pc.utf8_normalize(whole, form="NFKD")
+    plain = pc.utf8_lower(whole)
+    plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, pattern="[^a-z ]", replacement=""))
+    plain = pc.replace_substring_regex(plain, pattern=" +", replacement=".")
+    plain = pc.if_else(pc.equal(plain, ""), pa.scalar("user", pa.large_string()), plain)
+    serial = pa.array(permute(values, max(count, 10_000), key, derange=False)).cast(pa.large_string())
+    hosts = pa.array(["@example.com", "@example.org", "@example.net"], pa.large_string())
+    host = hosts.take(pa.array((values % np.uint64(3)).astype(np.int64)))
+    return pc.binary_join_element_wise(plain, serial, host, pa.scalar("", pa.large_string()))
 
 
 def _spelt(action: Mapping[str, Any], values: U64, count: int, key: bytes, kind_of: pa.DataType) -> pa.Array:
