@@ -33,13 +33,18 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What to draw. `start` is the number of rows drawn before this shard, so that keys stay unique across shards."""
+    """What to draw. `start` is the number of rows drawn before this shard, so that keys stay unique across shards.
+
+    `period`: the rows are drawn to be looked at, as if releases of so many rows followed each other: keys are unique
+    within each of them only, so that more rows can be drawn than there are keys.
+    """
 
     rows: int
     start: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     conditions: Records | None = None
+    period: int | None = None
 
 
 class Generator(Protocol):

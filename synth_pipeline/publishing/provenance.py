@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def generation(synthetic: Mapping[str, Any], spec: DatasetSpec, rows: int) -> Ge
         rejected=int(synthetic.get("rejected") or 0),
         violations=sum(broken.values()) if isinstance(broken, Mapping) else int(broken),
         shards=int(synthetic.get("shards") or 0),
-        seed=spec.seed,
+        seed=int(synthetic.get("seed", spec.seed)),
         conditions=plain(spec.generation.conditions),
         balance=plain(spec.generation.balance),
         conditions_real=bool(synthetic.get("conditions_real")),
@@ -135,9 +136,10 @@ def code() -> dict[str, str]:
 
 def public_scorecard(scorecard: Scorecard) -> dict[str, Any]:
     """The scorecard less what only the house may see: checks keep their outcome, warnings stay inside."""
-    from synth_pipeline.evaluation.report.suppress import suppressed
+    from synth_pipeline.evaluation.report.suppress import suppressed, without_counts
 
-    note = plain({**scorecard.to_json(), "details": suppressed(scorecard.details)})
+    safe = replace(scorecard, scores=without_counts(scorecard.scores), details=suppressed(scorecard.details))
+    note = plain(safe.to_json())
     note["checks"] = list(validation(scorecard).checks)
     note.pop("warnings")
     return dict(note)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.errors import SpecError, did_you_mean
+from synth_pipeline.features.levels import level_text, level_texts
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.records import Records
 from synth_pipeline.records.schema import Column, Meaning
@@ -50,11 +51,14 @@ def resolve(
         if wanted == "uniform":
             weights[name] = dict.fromkeys(levels, 1.0)
             continue
-        if unknown := [level for level in wanted if level not in levels]:
+        asked = [(level_text(level, column.type), weight) for level, weight in wanted.items()]
+        if unknown := {level for level, _ in asked if level not in levels}:
             raise SpecError(f"{len(unknown)} of its levels are not among those learned", where=where, fix=_LOOK)
         if any(weight < 0 for weight in wanted.values()) or not sum(wanted.values()) > 0:
             raise SpecError("weights must not be negative, and one must be positive", where=where)
-        weights[name] = dict(wanted)
+        weights[name] = dict.fromkeys((level for level, _ in asked), 0.0)
+        for level, weight in asked:
+            weights[name][level] += weight
     return fixed, weights
 
 
@@ -102,5 +106,5 @@ def _levels(column: Column, protected: Records) -> list[str]:
     """The texts of a column's levels in train, sorted."""
     found: set[str] = set()
     for _, batch in protected.batches("train", columns=[column.name]):
-        found.update(pc.unique(pc.drop_null(pc.cast(batch.column(0), pa.string()))).to_pylist())
+        found.update(text for text in level_texts(pc.unique(batch.column(0))) if text is not None)
     return sorted(found)

@@ -28,10 +28,11 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
     """Publishes the synthetic records, or says why not.
 
     Raises:
-        GateFailed: a blocking gate or check did not pass, the scorecard judged other bytes, or these were retracted.
+        GateFailed: a blocking gate or check did not pass, the scorecard judged other bytes or by another policy, or
+            these were retracted.
         StorageError: the store cannot be written, or holds something damaged.
     """
-    card = _judged(scorecard, synthetic, model, protected)
+    card = _judged(run, scorecard, synthetic, model, protected)
     plan = plan_id(
         "export",
         VERSION,
@@ -72,9 +73,9 @@ def _policy(card: Scorecard) -> list[str]:
     return [str(card.policy.get("name", "")), str(card.policy.get("version", ""))]
 
 
-def _judged(scorecard: Result, synthetic: Result, model: Result, protected: Result) -> Scorecard:
+def _judged(run: Run, scorecard: Result, synthetic: Result, model: Result, protected: Result) -> Scorecard:
     """The scorecard, if it judged these very contents and lets them out."""
-    from synth_pipeline.evaluation.gates import blockers, judge, verdict
+    from synth_pipeline.evaluation.gates import blockers, judge, load_policy, verdict
 
     path = scorecard.folder / NOUNS["validate"][1]
     try:
@@ -86,6 +87,8 @@ def _judged(scorecard: Result, synthetic: Result, model: Result, protected: Resu
         for noun, result in (("synthetic", synthetic), ("protected", protected), ("model", model))
         if card.judged.get(noun) != result.content_id
     ]
+    if card.policy != load_policy(run.spec.validation.policy, run.base).to_json():
+        reasons.append("the policy is not the one that the scorecard was judged by: validate again")
     # judged anew from the scores: what the file says of its own verdict is not taken on trust
     gates = judge(card.scores, card.policy, card.attempts)
     reasons += blockers(gates, card.checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.parquet import PartWriter
 from synth_pipeline.records.records import DEFAULT_TABLE, Batch, Part, Records, RecordsWriter
 from synth_pipeline.seeds import Seeds
-from synth_pipeline.spec.constraints import Constraint
+from synth_pipeline.spec.constraints import Constraint, Unique
 from synth_pipeline.spec.generation import Generation
 from synth_pipeline.stages.conditions import resolve
 from synth_pipeline.stages.keeping import Kept, derived, keep, references
@@ -78,6 +79,7 @@ def generate(run: Run, model: Result, protected: Result) -> Result:
         facts = {
             "root": note["root"],
             "model": model.content_id,
+            "seed": run.spec.seed,
             "conditions_real": False,
             "rows": rows,
             "rejected": sum(done["rejected"] for done in notes),
@@ -102,11 +104,13 @@ def draw(
 ) -> Iterator[Batch]:
     """Rows of the learned columns, drawn like released ones (and under the same `generation` conditions, if given).
 
-    `start` is the number of rows drawn before: another start or other seeds give other rows.
+    `start` is the number of rows drawn before: another start or other seeds give other rows. They are drawn to be
+    looked at: what is unique in a release comes again here, as if in another one.
     """
     note = manifest(model.folder, "train")
     generation = generation or Generation()
-    site = _Site.open(_recipe(model.folder, note, protected, generation, seeds.child("from", start), model.folder))
+    recipe = _recipe(model.folder, note, protected, generation, seeds.child("from", start), model.folder)
+    site = _Site.open(recipe.endless())
     for task in shards(rows, generation.shard_rows):
         for batch in site.learned(ShardTask(task.index, task.units, start + task.start), Kept()):
             yield DEFAULT_TABLE, batch
@@ -126,6 +130,15 @@ class _Recipe:
     constraints: tuple[Constraint, ...]
     """Those that the generator does not keep by itself."""
     reference: Mapping[int, pa.Table]
+    period: int | None = None
+
+    def endless(self) -> _Recipe:
+        """The same without an end to its keys: rows beyond the release's are as of another release."""
+        kept = {i: c for i, c in enumerate(self.constraints) if not isinstance(c, Unique)}
+        reference = {place: self.reference[i] for place, i in enumerate(kept) if i in self.reference}
+        return dataclasses.replace(
+            self, constraints=tuple(kept.values()), reference=reference, period=max(self.total, 1)
+        )
 
 
 def _recipe(
@@ -189,7 +202,8 @@ class _Site:
         yield from table.to_batches(max_chunksize=65_536)
 
     def _drawn(self, rows: int, start: int, seeds: Seeds) -> Iterator[pa.RecordBatch]:
-        request = SampleRequest(rows, start, fixed=self.recipe.fixed, weights=self.recipe.weights)
+        recipe = self.recipe
+        request = SampleRequest(rows, start, fixed=recipe.fixed, weights=recipe.weights, period=recipe.period)
         got = 0
         with no_values_in_errors(type(self.generator).__name__):
             for _, batch in self.generator.sample(request, seeds):

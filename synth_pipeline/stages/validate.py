@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from synth_pipeline.errors import StorageError
 from synth_pipeline.evaluation.gates import judge as judged_by
 from synth_pipeline.evaluation.gates import load_policy, verdict
 from synth_pipeline.evaluation.intervals import searched
@@ -42,6 +43,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
 
     Raises:
         SpecError: the policy does not exist.
+        StorageError: the synthetic rows were drawn from another model.
     """
     policy = load_policy(run.spec.validation.policy, run.base)
     seeds = run.seeds.child("validate")
@@ -60,6 +62,12 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
 
     def work(folder: Path) -> Outcome:
         real, released = Records.open(protected.folder), Records.open(synthetic.folder)
+        if released.facts.get("model") != model.content_id:
+            raise StorageError(
+                "the synthetic rows were not drawn from this model",
+                where=str(synthetic.folder),
+                fix="run generate again",
+            )
         root = str(real.facts.get("root", ""))
         ledger = Ledger(run.home.ledger)
         ledger.derive(root, run.spec.name, "validate", folder)
@@ -117,11 +125,12 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
     names = [column.name for column in schemas.learned(real.schema())]
     shape = schemas.schema_of(schemas.Column.of(real.schema().field(name)) for name in names)
     train, holdout = (real.table(split, columns=names).cast(shape) for split in ("train", "holdout"))
-    out = _mapped(released, shape, scratch / "released.arrow")
+    out = _mapped(released, _with_constrained(run, shape, released.schema()), scratch / "released.arrow")
     # few rows would leave the nearest-neighbour gate wide open
     wanted = searched(run.spec.validation.queries, train.num_rows, holdout.num_rows)
     most = max(_ROWS, wanted)
-    synthetic = out if out.num_rows <= most else some(released, None, most, seeds).select(names).cast(shape)
+    rows = out if out.num_rows <= most else some(released, None, most, seeds)
+    synthetic = rows.select(names).cast(shape)
     if synthetic.num_rows < wanted:
         missing = wanted - synthetic.num_rows
         batches = draw(model, real, missing, seeds.child("audit"), synthetic.num_rows, run.spec.generation)
@@ -145,6 +154,15 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
         full=run.spec.validation.full,
     )
     return evidence, warnings
+
+
+def _with_constrained(run: Run, shape: pa.Schema, released: pa.Schema) -> pa.Schema:
+    """The learned columns, and those that only a constraint speaks of: a key that is drawn fresh is checked as well."""
+    from synth_pipeline.features.constraints import involved
+
+    more = dict.fromkeys(name for constraint in run.spec.constraints for name in involved(constraint))
+    fields = [released.field(name) for name in more if name in released.names and name not in shape.names]
+    return schemas.schema_of(schemas.Column.of(field) for field in [*shape, *fields])
 
 
 def _mapped(records: Records, shape: pa.Schema, path: Path) -> pa.Table:
@@ -176,7 +194,6 @@ def _checks(run: Run, real: Records, released: Records) -> list[Mapping[str, Any
     """The frozen schema's promises, the contract's expectations and the residual scan, on the released bytes."""
     from synth_pipeline.evaluation.contract import check_expectations, check_schema
     from synth_pipeline.privacy.residual import scan
-    from synth_pipeline.publishing.nouns import find_noun
 
     contract = run.spec.contract
     tick("validate", 0, note="contract")
@@ -185,13 +202,20 @@ def _checks(run: Run, real: Records, released: Records) -> list[Mapping[str, Any
         released, contract.synthetic, sample=contract.sample, seeds=run.seeds.child("validate", "contract")
     )
     tick("validate", 0, note="residual scan")
-    source = find_noun(run.home, run.spec.name, "ingest", str(real.facts.get("ingested", "")))
+    source = _ingested(run, real)
     return [*checks, *scan(released, real, Records.open(Path(source["folder"])) if source else None)]
+
+
+def _ingested(run: Run, real: Records) -> dict[str, Any] | None:
+    from synth_pipeline.publishing.nouns import find_noun
+
+    return find_noun(run.home, run.spec.name, "ingest", str(real.facts.get("ingested", "")))
 
 
 def _report(run: Run, folder: Path, card: Scorecard, real: Records, released: Records, model: Result) -> None:
     from synth_pipeline.evaluation.profile import compare, profile
     from synth_pipeline.evaluation.report import render_internal
+    from synth_pipeline.publishing import provenance
 
     seeds = run.seeds.child("validate", "profile")
     profiles = {
@@ -200,12 +224,13 @@ def _report(run: Run, folder: Path, card: Scorecard, real: Records, released: Re
         "comparison": compare(real, released, seeds, split="train"),
     }
     create(folder / PROFILE, json.dumps(profiles, ensure_ascii=False, default=str).encode(), private=True)
-    trained = manifest(model.folder, "train")
+    trained, ingested = manifest(model.folder, "train"), _ingested(run, real)
     page = render_internal(
         card,
         profile=profiles,
         history=_history(model.folder),
         lineage={
+            "source": provenance.source(ingested["facts"], run.spec).model_dump(mode="json") if ingested else {},
             "upstream": {**card.judged, "ingested": real.facts.get("ingested", "")},
             "training": {"generator": trained["type"], "rows": trained["rows"], "licence": trained.get("licence", "")},
             "generation": {"rows": released.rows()},

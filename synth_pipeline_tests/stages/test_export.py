@@ -78,6 +78,7 @@ class Nouns:
         )  # fmt: skip
         (self.model.folder / "history.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
         drawn = {"root": self.root, "model": "m0del", "rows": 60, "rejected": 0, "violations": {}, "shards": 1}
+        drawn["seed"] = 77  # what the rows were drawn with, whatever the YAML says by now
         self.synthetic = self.records("generate", 60, 9, drawn)
         self.scorecard = self.scored(GOOD)
 
@@ -138,6 +139,7 @@ def test_a_release_tells_its_whole_way_and_nothing_private(made: Nouns, tmp_path
     assert manifest.privacy.found == ({"column": "email", "entity": "email", "action": "fake"},)
     assert (manifest.privacy.key_id, manifest.privacy.split["key_id"]) == ("pseudonym-1", "split-1")
     assert manifest.training.generator == "trees"
+    assert manifest.generation.seed == 77 != made.run.spec.seed
     assert manifest.execution == {"run_id": "run-1"}
     assert {gate["name"] for gate in manifest.validation.gates} == set(GOOD)
     assert verify(release.members[0][0], "v0001").sound
@@ -202,6 +204,28 @@ def test_a_scorecard_that_lies_about_its_verdict_is_judged_again(made: Nouns) ->
     path.write_text(json.dumps(note))
     with pytest.raises(GateFailed, match="copy_excess: fail"):
         made.export(scorecard=card)
+
+
+def test_a_scorecard_of_another_policy_is_refused(made: Nouns, tmp_path: Path) -> None:
+    note = made.spec.model_dump(mode="json", exclude_unset=True)
+    made.run = replace(made.run, spec=DatasetSpec.model_validate({**note, "validation": {"policy": "public"}}))
+    with pytest.raises(GateFailed, match="validate again"):
+        made.export()
+    stricter = load_policy("internal").to_json()
+    stricter["gates"]["copy_excess"]["max"] = 0.001
+    (tmp_path / "strict.yaml").write_text(json.dumps(stricter))
+    spec = DatasetSpec.model_validate({**note, "validation": {"policy": "strict.yaml"}})
+    made.run = replace(made.run, spec=spec, base=tmp_path)
+    with pytest.raises(GateFailed, match="validate again"):
+        made.export()
+
+
+def test_the_public_scorecard_counts_no_single_rows(made: Nouns) -> None:
+    told = Score(0.0, 0.0, 0.001, 0.0, 5000, "3 released rows equal a training row")
+    done = made.export(scorecard=made.scored({**GOOD, "exact_match_excess": told}))
+    text = (Path(done.metrics["path"]) / "scorecard.json").read_text()
+    assert "exact_match_excess" in text
+    assert "training row" not in text
 
 
 def test_only_blocking_checks_block(made: Nouns) -> None:

@@ -53,6 +53,7 @@ def test_as_many_rows_as_train_by_default(trained: tuple[Home, Result, Result]) 
     assert records.facts == {
         "root": "root-of-test",
         "model": trained[1].content_id,
+        "seed": 0,
         "conditions_real": False,
         "rows": 600,
         "rejected": 0,
@@ -181,6 +182,16 @@ def test_balance(home: Home, kind: str) -> None:
     assert pc.mean(weighted["member"].cast(pa.int8())).as_py() == pytest.approx(0.9, abs=0.06)
 
 
+@GENERATORS
+def test_balance_of_float_levels(home: Home, kind: str) -> None:
+    grades = [2.5 if i % 3 == 2 else i % 3 + 1.0 for i in range(600)]
+    columns = [Column("grade", pa.float64(), Meaning.CATEGORY), Column("age", pa.int64(), Meaning.NUMBER)]
+    made.protected(home, pa.table({"grade": grades, "age": [18 + i % 50 for i in range(600)]}), columns)
+    assert set(drawn(home, kind, rows=200, balance={"grade": {"1": 1, "2.5": 1}})["grade"].to_pylist()) == {1.0, 2.5}
+    assert set(drawn(home, kind, rows=100, balance={"grade": {"2.0": 1}})["grade"].to_pylist()) == {2.0}
+    assert set(drawn(home, kind, rows=200, balance={"grade": "uniform"})["grade"].to_pylist()) == {1.0, 2.0, 2.5}
+
+
 @pytest.mark.parametrize(
     ("generation", "message"),
     [
@@ -194,6 +205,7 @@ def test_balance(home: Home, kind: str) -> None:
         ({"conditions": {"kind": "purple"}}, "not among"),
         ({"conditions": {"since": "yesterday"}}, "not a date32"),
         ({"balance": {"kind": {"purple": 1.0}}}, "not among"),
+        ({"balance": {"member": {"maybe": 1.0}}}, "not among"),
         ({"balance": {"kind": {"red": -1.0}}}, "negative"),
         ({"balance": {"kind": {"red": 0.0}}}, "positive"),
         ({"balance": {"age": "uniform"}}, "category or boolean"),

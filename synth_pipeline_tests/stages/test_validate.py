@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from synth_pipeline.errors import StorageError
 from synth_pipeline.evaluation.gates import judge, verdict
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.records.home import Home
@@ -71,6 +74,13 @@ def test_few_released_rows_are_judged_with_audit_rows(run: Run) -> None:
     again = validate(run, synthetic, model, protected)
     assert again.reused
     assert again.content_id == result.content_id
+
+
+def test_rows_of_another_model_are_refused(run: Run) -> None:
+    synthetic, model, protected = _until_validate(run)
+    with pytest.raises(StorageError, match="not drawn from this model") as raised:
+        validate(run, synthetic, replace(model, content_id="another"), protected)
+    assert raised.value.fix == "run generate again"
 
 
 def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run) -> None:

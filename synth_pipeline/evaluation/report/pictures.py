@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from synth_pipeline.evaluation.report import charts, words
 from synth_pipeline.evaluation.report.charts import number, percent
 from synth_pipeline.evaluation.report.tables import Table, short
@@ -49,6 +51,8 @@ def _average(scorecard: Scorecard, name: str) -> str:
 def _overlay(note: Mapping[str, Any]) -> Any:
     real, synthetic = note.get("real") or (), note.get("synthetic") or ()
     if note.get("kind") == "histogram":
+        if not note.get("edges"):
+            return Markup('<p class="note">Too few real values to be drawn.</p>')
         return charts.histogram(note.get("edges") or (), real, synthetic, name=short(note["name"]))
     return charts.levels(note.get("levels") or (), real, synthetic, name=short(note["name"]))
 

@@ -18,7 +18,7 @@ def suppressed(details: Mapping[str, Any]) -> dict[str, Any]:
     safe = dict(details)
     if "columns" in safe:
         train = int((details.get("sizes") or {}).get("train", 0))
-        safe["columns"] = [_gaps(_column(column, k), k, train) for column in safe["columns"]]
+        safe["columns"] = [suppressed_column(column, k, train) for column in safe["columns"]]
     if density := (safe.get("pca") or {}).get("real_density"):
         counts = [_counts(row, k) for row in density["counts"]]
         safe["pca"] = {**safe["pca"], "real_density": {**density, "counts": counts}}
@@ -28,6 +28,11 @@ def suppressed(details: Mapping[str, Any]) -> dict[str, Any]:
             shown = {key: _counts(v, k) for key, v in distances.items() if key != "edges"}
             safe["copying"]["distances"] = {"edges": distances["edges"], **shown}
     return safe
+
+
+def suppressed_column(column: Mapping[str, Any], k: int, train: int) -> dict[str, Any]:
+    """One column's note, in which no count of real rows lies between 0 and k, nor follows from the others."""
+    return _gaps(_column(column, k), k, train)
 
 
 def without_counts(scores: Mapping[str, Score]) -> dict[str, Score]:
@@ -58,12 +63,30 @@ def _column(column: Mapping[str, Any], k: int) -> dict[str, Any]:
     }
 
 
-def _gaps(column: dict[str, Any], k: int, rows: int) -> dict[str, Any]:
-    """A share of missing values that fewer than k rows make is none."""
-    missing = column.get("missing")
-    if not missing or not missing.get("real") or missing["real"] * rows >= k:
+def _gaps(column: dict[str, Any], k: int, train: int) -> dict[str, Any]:
+    """Missing and present rows: where fewer than k are either, all are the other. What is left over beside the counts
+    shown is told by them as well: the commonest takes it in where it is small."""
+    missing, rows = column.get("missing"), column.get("rows")
+    if not missing or missing.get("real") is None:
         return column
-    return {**column, "missing": {**missing, "real": 0.0}}
+    share = float(missing["real"])
+    if not rows:
+        return {**column, "missing": {**missing, "real": 0.0}} if share * train < k else column
+    present = int(rows.get("real") or 0)
+    gone = round(present * share / (1 - share)) if share < 1 else max(train - present, 0)
+    looked_at, counts = present + gone, list(column.get("real") or ())
+    if present < k:
+        present, gone, counts = 0, looked_at if gone >= k else 0, [0] * len(counts)
+    elif gone < k:
+        present, gone = looked_at, 0
+    if 0 < (left := present - sum(counts)) < k and any(counts):
+        counts[counts.index(max(counts))] += left
+    return {
+        **column,
+        "real": counts,
+        "missing": {**missing, "real": gone / looked_at if looked_at else 0.0},
+        "rows": {**rows, "real": present},
+    }
 
 
 def _counts(counts: Sequence[int], k: int) -> list[int]:

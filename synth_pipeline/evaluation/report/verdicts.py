@@ -23,6 +23,7 @@ def banner(scorecard: Scorecard) -> dict[str, Any]:
     headline, text = words.BANNERS[verdict]
     if blocking and not any(gate.verdict == "fail" for gate in failed):
         headline, text = words.BROKEN
+    text = text.replace("{policy}", short(scorecard.policy.get("name", "")))
     why = [_why(gate, scorecard) for gate in failed]
     why += [f"{short(check['name'])}: {short(check.get('note', 'failed'), 300)}." for check in blocking]
     return {"verdict": verdict, "sign": words.VERDICTS[verdict][0], "headline": headline, "text": text, "why": why}

@@ -96,7 +96,7 @@ VERDICTS: dict[str, tuple[str, str, str]] = {
 BANNERS: dict[str, tuple[str, str]] = {
     "pass": (
         "Every gate passed",
-        "Each limit of the policy is kept with 95 % confidence: this table may be published.",
+        "Each limit is kept with 95 % confidence: this table may be released under policy {policy}.",
     ),
     "fail": (
         "A gate failed",
@@ -108,7 +108,7 @@ BANNERS: dict[str, tuple[str, str]] = {
         "real rows make the intervals narrower.",
     ),
 }
-"""verdict → headline, explanation."""
+"""verdict → headline, explanation; `{policy}` stands for the policy's name."""
 BROKEN = ("A check failed", "What the data must keep was not kept: this table is not published.")
 
 TESTS: dict[str, tuple[str, str]] = {

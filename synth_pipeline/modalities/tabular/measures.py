@@ -11,10 +11,11 @@ The publishable report is drawn from it alone.
          "wasserstein": x | null,                     # numbers and dates, in units of train's interquartile spread
          "missing": {"real": share, "synthetic": share},
          "kind": "histogram" | "levels",
-         "edges": [number | ISO text] (bins + 1, evenly spaced; both outer bins also hold all beyond),   # histogram
+         "edges": [number | ISO text] (bins + 1, evenly spaced; both outer bins also hold all beyond; none where
+                  train has too few values for edges that are nobody's),                                 # histogram
          "levels": [text],                            # levels: commonest first; "…" last stands for all others
          "real": [count], "synthetic": [count],       # by bin or level; real counts < K are 0; missing values left out
-         "rows": {"real": n, "synthetic": n}}         # denominators (non-missing rows)
+         "rows": {"real": n, "synthetic": n}}         # denominators (non-missing rows); fewer than K are 0 or all
       ],
       "associations": {"columns": [name], "real": [[0..1]], "synthetic": [[0..1]]},   # same order, symmetric
       "pairs": [{"a", "b", "trend_error": x, "reference": x}],      # worst first, at most 30
@@ -45,6 +46,7 @@ import pyarrow as pa
 
 from synth_pipeline.evaluation import copying, fidelity, utility
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, missing, numbers, subset, texts
+from synth_pipeline.evaluation.report.suppress import suppressed_column
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
 from synth_pipeline.records.schema import Column, Meaning
 
@@ -56,6 +58,8 @@ _LEVELS = 20
 _ROWS = 50_000
 _DOTS = 1_000
 _CELLS = 30
+_FEWEST = 4 * K
+"""Values below which no histogram is drawn: quantiles with K rows beyond would lie about the median, as real values."""
 
 
 def measure(evidence: Evidence) -> Findings:
@@ -165,19 +169,20 @@ def _overlays(evidence: Evidence, found: list[dict[str, Any]]) -> list[dict[str,
         column = by_name[note["name"]]
         gone = [missing(side, column) for side in (train, synthetic)]
         drawn = _histogram(column, train, synthetic) if is_number(column) else _bars(column, train, synthetic)
-        out.append(
-            {
-                **note,
-                "missing": {"real": float(gone[0].mean()), "synthetic": float(gone[1].mean())},
-                **drawn,
-                "rows": {"real": int((~gone[0]).sum()), "synthetic": int((~gone[1]).sum())},
-            }
-        )
+        shown = {
+            **note,
+            "missing": {"real": float(gone[0].mean()), "synthetic": float(gone[1].mean())},
+            **drawn,
+            "rows": {"real": int((~gone[0]).sum()), "synthetic": int((~gone[1]).sum())},
+        }
+        out.append(suppressed_column(shown, K, train.num_rows))
     return out
 
 
 def _histogram(column: Column, train: pa.Table, synthetic: pa.Table) -> dict[str, Any]:
     values = [v[np.isfinite(v)] for v in (numbers(side, column.name) for side in (train, synthetic))]
+    if len(values[0]) < _FEWEST:
+        return {"kind": "histogram", "edges": [], "real": [], "synthetic": []}
     edges = _edges(values[0])
     counts = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for v in values]
     told: list[Any] = [float(f"{edge:.6g}") for edge in edges]
@@ -189,9 +194,7 @@ def _histogram(column: Column, train: pa.Table, synthetic: pa.Table) -> dict[str
 def _edges(values: Array) -> Array:
     """Even bins between quantiles that at least K real rows lie beyond, rounded outwards to two digits of the width:
     no edge is anybody's value."""
-    if not len(values):
-        return np.array([0.0, 1.0])
-    tail = min(max(0.005, K / len(values)), 0.5)
+    tail = max(0.005, K / len(values))
     low, high = (float(end) for end in np.quantile(values, [tail, 1 - tail]))
     width = high - low
     if not np.isfinite(width) or width <= 0:

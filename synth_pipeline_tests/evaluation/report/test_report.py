@@ -161,6 +161,8 @@ def test_every_frozen_measure_has_words():
 def test_every_verdict_says_why_in_words():
     passed, failed, unsure = (Page(internal(examples.scorecard(v))).text for v in ("pass", "fail", "inconclusive"))
     assert "Every gate passed" in passed
+    assert "may be released under policy" in passed
+    assert "may be published" not in passed
     assert "A gate failed" in failed
     assert "31\u00a0%" in failed
     assert "at most 8\u00a0% is asked for" in failed
@@ -226,6 +228,28 @@ def test_small_counts_of_real_rows_never_reach_the_public_page():
     assert few["columns"][0]["missing"] == {"real": 0.0, "synthetic": 0.1}
     assert "replay" not in safe["copying"]
     json.dumps(safe)
+
+
+@pytest.mark.parametrize(
+    ("real", "gone", "counts", "shown"),
+    [
+        (3, 997, [0, 3], (0, 1.0, [0, 0])),  # three rows have a value at all
+        (997, 3, [500, 497], (1_000, 0.0, [503, 497])),  # three have none
+        (900, 100, [600, 293], (900, 0.1, [607, 293])),  # seven are in bins too small to show
+        (900, 100, [600, 280], (900, 0.1, [600, 280])),
+        (5, 4, [5, 0], (0, 0.0, [0, 0])),
+    ],
+)
+def test_no_small_count_follows_from_the_others(
+    real: int, gone: int, counts: list[int], shown: tuple[int, float, list[int]]
+):
+    column = {
+        "name": "a", "kind": "histogram", "edges": [0, 1, 2], "real": counts, "synthetic": [5, 5],
+        "missing": {"real": gone / (real + gone), "synthetic": 0.1}, "rows": {"real": real, "synthetic": 10},
+    }  # fmt: skip
+    safe = suppressed({"sizes": {"train": real + gone, "K": 10}, "columns": [column]})["columns"][0]
+    assert (safe["rows"]["real"], safe["missing"]["real"], safe["real"]) == shown
+    assert suppressed({"sizes": {"train": real + gone, "K": 10}, "columns": [safe]})["columns"][0] == safe
 
 
 def test_the_outer_bins_name_no_extreme_value():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from typing import Any
@@ -15,7 +16,7 @@ from synth_pipeline.modalities.tabular import measures
 from synth_pipeline.modalities.tabular.modality import Tabular
 from synth_pipeline.protocols.measure import Evidence
 from synth_pipeline.seeds import Seeds
-from synth_pipeline.spec.constraints import Inequality, Range
+from synth_pipeline.spec.constraints import Inequality, Range, Unique
 
 NAMES = {
     "copy_excess", "nearest_share", "exact_match_excess", "value_replay_excess", "shape_error", "trend_error",
@@ -72,6 +73,42 @@ def test_details_are_json_without_small_counts() -> None:
     assert edges[-1] < costs.max()
 
 
+def test_few_values_have_no_edges_and_small_gaps_cannot_be_computed() -> None:
+    rng = np.random.default_rng(3)
+    amounts = rng.lognormal(8, 1, 3_000)
+    few = np.arange(3_000) < 15
+    train = pa.table(
+        {
+            "lone": pa.array(amounts, mask=np.arange(3_000) >= 3),
+            "some": pa.array(amounts, mask=~few),
+            "full": pa.array(amounts, mask=np.arange(3_000) < 4),
+            "yes": pa.array(amounts > 3_000, mask=np.arange(3_000) < 4),
+        }
+    )
+    evidence = Evidence(train, train, train, train, Seeds(0))
+    columns = {c["name"]: c for c in json.loads(json.dumps(Tabular().measure(evidence).details))["columns"]}
+    assert columns["lone"]["edges"] == columns["some"]["edges"] == []
+    assert (columns["lone"]["rows"]["real"], columns["lone"]["missing"]["real"]) == (0, 1.0)
+    assert (columns["some"]["rows"]["real"], columns["some"]["missing"]["real"]) == (15, 2_985 / 3_000)
+    for name in ("full", "yes"):
+        assert (columns[name]["rows"]["real"], columns[name]["missing"]["real"]) == (3_000, 0.0)
+        left = 3_000 - sum(columns[name]["real"])
+        assert left == 0 or left >= measures.K
+    assert not set(columns["full"]["edges"]) & set(amounts)
+
+
+@pytest.mark.parametrize("rows", [40, 41, 100, 3_000])
+def test_edges_lie_on_a_coarse_grid(rows: int) -> None:
+    values = np.random.default_rng(rows).lognormal(8, 1, rows)
+    edges = measures._edges(values)
+    assert (values <= edges[1]).sum() >= measures.K
+    assert len(edges) == 25
+    step = 10.0 ** (np.floor(np.log10(edges[-1] - edges[0])) - 2)
+    for end in (edges[0], edges[-1]):
+        assert end / step == pytest.approx(round(end / step), abs=1e-6)
+    assert not np.isin(edges, values).any()
+
+
 @pytest.mark.parametrize("rows", [1, 2, 12])
 def test_tiny_tables_are_inconclusive(rows: int) -> None:
     findings = Tabular().measure(_evidence(rows, made=_table(np.random.default_rng(9), 2_000)))
@@ -105,6 +142,15 @@ def test_constraint_violations_are_exact() -> None:
     ages, costs = (evidence.released[name].to_numpy() for name in ("age", "cost"))
     assert score.value == pytest.approx(((ages > 30) | (ages > costs)).mean())
     assert [item["violations"] for item in details] == [(ages > 30).sum(), (ages > costs).sum()]
+
+
+def test_a_fresh_key_is_checked_on_the_released_rows() -> None:
+    evidence = _evidence(500, constraints=(Unique(type="unique", columns=["customer"]),))
+    keys = pa.array([f"C{max(i, 3)}" for i in range(500)])
+    evidence = dataclasses.replace(evidence, released=evidence.released.append_column("customer", keys))
+    score, details = measures.violations(evidence)
+    assert score.value == 3 / 500
+    assert details[0]["violations"] == 3
 
 
 def test_equal_seeds_equal_findings() -> None:

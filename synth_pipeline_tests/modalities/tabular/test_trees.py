@@ -157,7 +157,7 @@ def test_weights_are_kept(model: Trees) -> None:
         ({"fixed": {"group": "g9"}}, "does not hold this level"),
         ({"fixed": {"number": 1e9}}, "outside of the range"),
         ({"fixed": {"day": "no date"}}, "not a value of type"),
-        ({"weights": {"group": {"g9": 1}}}, "no level"),
+        ({"weights": {"group": {"g9": 1}}}, "was not learned"),
         ({"weights": {"group": {"g1": -1}}}, "negative"),
         ({"fixed": {"group": "g3", "day": dt.date(2019, 4, 20)}}, "conditions"),
     ],
@@ -301,6 +301,26 @@ def test_more_unique_rows_than_keys_are_refused() -> None:
     assert not violations(make(type="unique", columns=["pin", "x"]), drawn(model, 21)).any()
     with pytest.raises(SpecError, match="21 unique rows"):
         drawn(model, 22)
+
+
+def test_rows_to_look_at_may_outnumber_the_keys() -> None:
+    table = pa.table({"pin": ["a", "b", "c"] * 100, "x": np.arange(300) % 7})
+    rule = make(type="unique", columns=["pin", "x"])
+    many = drawn(fitted(table, rule), 400, start=20, period=20)
+    assert many.num_rows == 400
+    assert not violations(rule, many.slice(100, 20)).any()
+    above = fitted(pa.table({"n": np.arange(500), "x": np.arange(500) % 3}), make(type="unique", columns=["n"]))
+    assert pc.max(drawn(above, 5_000, start=100, period=100)["n"]).as_py() < 500
+
+
+def test_levels_of_floats_are_named_as_everywhere() -> None:
+    grades = Column("grade", pa.float64(), Meaning.CATEGORY)
+    table = pa.table({"grade": np.arange(600) % 3 + 1.0, "x": np.arange(600) % 7})
+    model = fitted(table.cast(schema_of([grades, Column("x", pa.int64(), Meaning.NUMBER)])))
+    assert set(drawn(model, 200, weights={"grade": {"1": 1, "3": 1}})["grade"].to_pylist()) == {1.0, 3.0}
+    with pytest.raises(SpecError, match="was not learned") as caught:
+        drawn(model, 10, weights={"grade": {"9": 1}})
+    assert not any(level in str(caught.value) for level in ("1", "2", "3", "9"))
 
 
 def test_unique_numbers_go_on_above() -> None:

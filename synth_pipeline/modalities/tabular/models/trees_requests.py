@@ -15,6 +15,7 @@ from synth_pipeline.features import numbers
 from synth_pipeline.features.columns import Levels, TableEncoder
 from synth_pipeline.features.constraints import involved
 from synth_pipeline.features.grids import Grid
+from synth_pipeline.features.levels import level_texts
 from synth_pipeline.modalities.tabular.models.trees_drawing import Drawer
 from synth_pipeline.modalities.tabular.models.trees_plan import Plan, made
 from synth_pipeline.modalities.tabular.models.trees_uniqueness import Uniqueness
@@ -41,6 +42,7 @@ class Writer:
     def __init__(self, plan: Plan, encoder: TableEncoder, drawer: Drawer, request: SampleRequest, rows: int) -> None:
         self.plan, self.encoder, self.drawer = plan, encoder, drawer
         self.wishes, self.weights = self._wishes(request)
+        self.period = request.period
         fixed = set(request.fixed) | set(request.weights)
         self.unique = [
             Uniqueness.of(
@@ -63,6 +65,8 @@ class Writer:
             SpecError: the conditions cannot be kept together with the constraints.
         """
         count = len(row_numbers)
+        if self.period is not None:
+            row_numbers = row_numbers % self.period
         group = np.zeros(count, np.int64)
         if self.weights is not None:
             group = rng.choice(len(self.weights), count, p=self.weights)
@@ -159,13 +163,13 @@ class Writer:
         name, weights = next(iter(request.weights.items()))
         self._known(name)
         levels = self._levels(name)
+        by_text = {str(text): level for text, level in zip(level_texts(levels), levels.to_pylist(), strict=True)}
         if not weights:
-            weights = {_text(level): 1.0 for level in levels}
-        by_text = {_text(level): level for level in levels}
+            weights = dict.fromkeys(by_text, 1.0)
         values = []
         for text in weights:
-            if levels and text not in by_text:
-                raise SpecError(f'"{name}" has no level "{text}"; {did_you_mean(text, by_text)}')
+            if by_text and text not in by_text:  # levels are data: none is named
+                raise SpecError(f'one of the levels asked for of "{name}" was not learned')
             values.append(by_text.get(text, text))
         mass = np.array(list(weights.values()), float)
         if not len(mass) or not (np.isfinite(mass).all() and (mass >= 0).all() and mass.sum() > 0):
@@ -173,18 +177,17 @@ class Writer:
         wishes = tuple(self._wish({**request.fixed, name: value}) for value in values)
         return wishes, mass / mass.sum()
 
-    def _levels(self, name: str) -> list[Any]:
+    def _levels(self, name: str) -> pa.Array:
         """The levels of an unordered column; none of a number's."""
         for members, allowed in zip(self.plan.joints, self.plan.allowed, strict=True):
             if name in members:
-                return [level for level in pc.unique(allowed.column(name)).to_pylist() if level is not None]
+                return pc.unique(allowed.column(name)).drop_null()
         book = self.encoder.books[self.encoder.names.index(name)]
         if isinstance(book, Levels) and self.plan.plain(name):
-            return list(book.values.to_pylist())
+            return book.values
         if isinstance(book, Grid) and self.plan.plain(name) and len(book.atoms) and not len(book.bin_codes):
-            shown = book.decode(book.atom_codes, np.random.default_rng(0))
-            return list(shown.to_pylist())
-        return []
+            return book.decode(book.atom_codes, np.random.default_rng(0))
+        return pa.nulls(0, pa.string())
 
     def _wish(self, fixed: dict[str, Any]) -> Wish:
         allowed: dict[int, np.ndarray] = {}
@@ -247,8 +250,3 @@ def _one(value: Any, kind: pa.DataType) -> pa.Array:
         return numbers.one(value, kind) if numbers.supported(kind) else pa.array([value]).cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise ValueError(f"not a value of type {kind}") from error
-
-
-def _text(level: Any) -> str:
-    """A level as a YAML key writes it."""
-    return str(level).lower() if isinstance(level, bool) else str(level)
