@@ -174,12 +174,12 @@ def count_exact(values: pa.Array, how: How) -> Kinds:
 
 def rounded(texts: pa.Array, values: pa.Array) -> int:
     """How many texts have more digits than their values: 64 bits hold 15 of any number, 17 of some."""
-    long = texts.filter(pc.and_(pc.greater(pc.binary_length(texts), 15), pc.is_valid(values)))
-    if not len(long):
-        return 0
-    large = pc.match_substring_regex(long, _LARGE)
-    more = pc.sum(pc.match_substring_regex(long.filter(pc.invert(large)), _MORE_DIGITS)).as_py() or 0
-    return int(more) + sum(Decimal(text) != Decimal(repr(float(text))) for text in long.filter(large).to_pylist())
+    size = pc.binary_length(texts)
+    large = texts.filter(pc.and_(pc.greater(size, 15), pc.greater_equal(pc.abs(values), 10.0**15)))
+    large = large.filter(pc.match_substring_regex(large, _LARGE)).to_pylist()
+    small = texts.filter(pc.and_(pc.greater(size, 18), pc.less(pc.abs(values), 10.0**15)))
+    more = pc.sum(pc.match_substring_regex(small, _MORE_DIGITS)).as_py() or 0
+    return int(more) + sum(Decimal(text) != Decimal(repr(float(text))) for text in large)
 
 
 def moment(text: str, month_first: bool) -> dt.datetime | None:
