@@ -106,16 +106,18 @@ class TableEncoder:
         bins: int = 64,
         sub_bins: int = 16,
         extremes: bool = False,
+        units: np.ndarray | None = None,
     ) -> TableEncoder:
         """Code books of `learned` (default: every column of the table's annotated schema).
 
         `extremes`: keep each number's least and greatest value (only where nothing is released from the codes).
+        `units`: a whole number per row that the rows of one person share (default: every row somebody else's).
 
         Raises:
             TrainingError: a column's type has neither order nor equality.
         """
         chosen = tuple(learned if learned is not None else columns(table.schema))
-        books = (_fit(column, table.column(column.name), bins, sub_bins, extremes) for column in chosen)
+        books = (_fit(column, table.column(column.name), bins, sub_bins, extremes, units) for column in chosen)
         return cls(chosen, tuple(books))
 
     @property
@@ -209,7 +211,9 @@ def is_ordered(column: Column) -> bool:
     return column.meaning in (Meaning.NUMBER, Meaning.DATETIME) and numbers.supported(column.type)
 
 
-def _fit(column: Column, array: pa.ChunkedArray, bins: int, sub_bins: int, extremes: bool) -> Book:
+def _fit(
+    column: Column, array: pa.ChunkedArray, bins: int, sub_bins: int, extremes: bool, units: np.ndarray | None
+) -> Book:
     try:
         if is_ordered(column):
             places = column.facts.get("decimals")
@@ -219,6 +223,7 @@ def _fit(column: Column, array: pa.ChunkedArray, bins: int, sub_bins: int, extre
                 sub_bins=sub_bins,
                 places=places if isinstance(places, int) and 0 <= places <= numbers.MAX_DECIMALS else None,
                 extremes=extremes,
+                units=units,
             )
         return Levels.fit(array)
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from synth_pipeline.features import numbers
 
 PROTECT = 5
-"""How many rows an atom, a slot or a tail needs: no code stands for fewer where the table is large enough."""
+"""How many units (rows, or persons) an atom, a slot or a tail needs, where the table has enough of them."""
 _MANY = 128
 _ARRAYS = ("low", "high", "first", "slots", "atoms", "atom_codes", "cuts", "bin_codes", "knots", "ranks")
 
@@ -46,16 +46,28 @@ class Grid:
 
     @classmethod
     def fit(
-        cls, array: pa.ChunkedArray, *, bins: int, sub_bins: int, places: int | None = None, extremes: bool = False
+        cls,
+        array: pa.ChunkedArray,
+        *,
+        bins: int,
+        sub_bins: int,
+        places: int | None = None,
+        extremes: bool = False,
+        units: np.ndarray | None = None,
     ) -> Grid:
-        """`places`: known decimals of a float. `extremes`: the range is public, keep the least and greatest value."""
+        """`places`: known decimals of a float. `extremes`: the range is public, keep the least and greatest value.
+
+        `units`: the person of each row; what one person alone repeats is no point mass.
+        """
         kind = array.type
         values, present = numbers.to_numbers(array)
         values = values[present]
+        owners = None if units is None else units[present]
         odd = np.zeros(3, np.int64)
         if values.dtype == np.float64:
             odd[:] = [np.isnan(values).sum(), np.isneginf(values).sum(), np.isposinf(values).sum()]
-            values = values[np.isfinite(values)]
+            finite = np.isfinite(values)
+            values, owners = values[finite], owners if owners is None else owners[finite]
             if pa.types.is_floating(kind):
                 found = numbers.decimals(values, single=kind.bit_width < 64)
                 places = found if places is None or found is None or found > places else places
@@ -63,7 +75,14 @@ class Grid:
                     values = np.rint(values * 10.0**places).astype(np.int64)
         if not pa.types.is_floating(kind):
             places = None
-        return _book(kind, places, np.sort(values), odd, bins, sub_bins, extremes)
+        if owners is None:
+            values = np.sort(values)
+        else:  # each person's values once
+            order = np.lexsort((owners, values))
+            values, owners = values[order], owners[order]
+            once = np.append(True, (values[1:] != values[:-1]) | (owners[1:] != owners[:-1]))[: len(values)]
+            values, owners = values[once], owners[once]
+        return _book(kind, places, values, owners, odd, bins, sub_bins, extremes)
 
     @property
     def size(self) -> int:
@@ -165,24 +184,27 @@ def _book(
     kind: pa.DataType,
     places: int | None,
     values: np.ndarray,
+    owners: np.ndarray | None,
     odd: np.ndarray,
     bins: int,
     sub_bins: int,
     extremes: bool,
 ) -> Grid:
-    """The code book of sorted finite ticks."""
+    """The code book of sorted finite ticks; `owners`: whose they are, if not each somebody else's."""
     uniq, counts = np.unique(values, return_counts=True)
     rows = len(values) + int(odd.sum())
-    least = int(np.clip(len(values) // 20, 2, PROTECT))
+    persons = len(values) if owners is None else len(np.unique(owners))
+    least = int(np.clip(persons // 20, 2, PROTECT))
     heavy = counts >= (least if len(uniq) <= _MANY else max(least, int(np.ceil(0.004 * rows))))
     atoms, atom_counts = uniq[heavy], counts[heavy]
     step = _step(uniq)
-    rest = values[~np.repeat(heavy, counts)]
+    light = ~np.repeat(heavy, counts)
+    rest, owners = values[light], None if owners is None else owners[light]
     if len(rest) > 1 and not extremes:
-        tail = min(least, len(rest) // 2)
-        rest = np.clip(rest, _middle(rest[tail - 1], rest[tail], step), _middle(rest[-tail - 1], rest[-tail], step))
+        below, above = _tail(rest, owners, least), _tail(rest, owners if owners is None else owners[::-1], least)
+        rest = np.clip(rest, _middle(rest[below - 1], rest[below], step), _middle(rest[-above - 1], rest[-above], step))
     cuts, starts, sizes = _bins(rest, min(bins, max(1, len(rest) // 20)), step)
-    low, high, slots, mass = _slots(rest, starts, sizes, np.clip(sizes // least, 1, sub_bins), step)
+    low, high, slots, mass = _slots(rest, starts, sizes, np.clip(_holders(sizes, owners) // least, 1, sub_bins), step)
 
     # codes: NULL, -inf, atoms and bins by value, +inf, NaN
     centre = np.concatenate([atoms, rest[starts + sizes // 2]])
@@ -237,6 +259,22 @@ def _middle(low: Any, high: Any, step: int) -> Any:
         return low / 2 + high / 2
     wide = high.view(np.uint64) - low.view(np.uint64)
     return (low.view(np.uint64) + wide // np.uint64(step) // np.uint64(2) * np.uint64(step)).view(np.int64)
+
+
+def _tail(rest: np.ndarray, owners: np.ndarray | None, least: int) -> int:
+    """How many values from the end on make a tail of `least` persons; one person's many values are cut off at 5 %."""
+    if owners is None:
+        return min(least, len(rest) // 2)
+    first = np.sort(np.unique(owners, return_index=True)[1])
+    return int(min(first[min(least, len(first)) - 1] + 1, max(least, len(rest) // 20), len(rest) // 2))
+
+
+def _holders(sizes: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
+    """How many persons have a value in each bin."""
+    if owners is None:
+        return sizes
+    pairs = np.unique(np.stack([np.repeat(np.arange(len(sizes)), sizes), owners]), axis=1)
+    return np.bincount(pairs[0], minlength=len(sizes))
 
 
 def _bins(rest: np.ndarray, bins: int, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

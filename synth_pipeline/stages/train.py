@@ -13,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synth_pipeline.errors import StorageError, SynthError, TrainingError
 from synth_pipeline.features.constraints import check
@@ -105,7 +107,9 @@ def train(run: Run, protected: Result) -> Result:
 
 
 def learned_records(records: Records) -> Records:
-    """What a generator is handed: training rows, learned columns, nothing else.
+    """What a generator is handed: training rows, learned columns, and which rows are of one person; nothing else.
+
+    The fact `units` numbers the persons (an array, one entry per row); it is absent where each has one row.
 
     Raises:
         TrainingError: no column is left to learn.
@@ -123,9 +127,24 @@ def learned_records(records: Records) -> Records:
         schemas={table: shape},
         datasets={key: data.replace_schema(shape) for key, data in train_rows.datasets.items() if key[0] == table},
         content_id=train_rows.content_id,
+        facts=_persons(train_rows, table),
         parts=tuple(part for part in train_rows.parts if part.table == table),
         folder=train_rows.folder,
     )
+
+
+def _persons(train: Records, table: str) -> dict[str, np.ndarray]:
+    """Whose each row is, as numbers in order of appearance: no identifier."""
+    name = train.unit.column
+    if train.unit.table != table or name is None or name not in train.schema(table).names:
+        return {}
+    ids = train.table(columns=[name], table=table).column(0)
+    known = pc.unique(ids).drop_null()
+    if len(known) + ids.null_count == len(ids):
+        return {}
+    found = pc.index_in(ids, known)
+    rows = np.arange(len(ids))
+    return {"units": np.where(ids.is_null().to_numpy(), len(known) + rows, found.fill_null(0).to_numpy())}
 
 
 def learnable_constraints(

@@ -185,3 +185,26 @@ def test_a_number_called_category_is_levels() -> None:
 def test_nested_values_are_refused_by_name() -> None:
     with pytest.raises(TrainingError, match="things"):
         TableEncoder.fit(pa.table({"things": [[{"a": 1}], [{"a": 2}]]}))
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int64(), pa.timestamp("us")])
+def test_what_one_person_repeats_is_no_point_mass(kind: pa.DataType) -> None:
+    rng = np.random.default_rng(4)
+    units = np.concatenate([np.repeat(np.arange(400), 30), np.full(3_000, 400)])
+    own = rng.permutation(1_000_000)[:401] + 1_000_000
+    own[400] = 9_000_000  # the last one is alone, far out, with many rows
+    values = own[units].astype(np.int64)
+    shared = rng.random(len(units)) < 0.3
+    values[shared & (units < 400)] = 1_500_000  # what many persons have is a point mass
+    array = pa.array(values).cast(kind)
+    table = pa.table({"x": array})
+    replayed = []
+    for whose in (None, units):
+        encoder = TableEncoder.fit(table, units=whose)
+        drawn = encoder.decode(encoder.encode(table), np.random.default_rng(0)).column("x")
+        drawn = drawn.cast(pa.int64(), safe=False).to_numpy()
+        replayed.append(np.isin(drawn, own).mean())
+        assert (drawn == 1_500_000).mean() == pytest.approx((values == 1_500_000).mean(), abs=0.01)
+    assert drawn.max() < 9_000_000
+    assert replayed[0] > 0.3
+    assert replayed[1] < 0.01

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from synth_pipeline.errors import SpecError, StorageError, TrainingError
-from synth_pipeline.protocols.generator import Capabilities
+from synth_pipeline.modalities.tabular.configs import Trees as TreesConfig
+from synth_pipeline.modalities.tabular.models.trees import Trees
+from synth_pipeline.protocols.generator import Capabilities, SampleRequest
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.ledger import Ledger
-from synth_pipeline.records.records import Records
-from synth_pipeline.records.schema import Column, Meaning, columns
+from synth_pipeline.records.records import Records, Unit
+from synth_pipeline.records.schema import Column, Meaning, Role, columns, schema_of
+from synth_pipeline.seeds import Seeds
 from synth_pipeline.stages.run import manifest
 from synth_pipeline.stages.train import learned_records, load_generator, train
 from synth_pipeline_tests.stages import made
@@ -185,3 +189,28 @@ def test_learned_records_read_nothing_else(home: Home) -> None:
     shown = learned_records(Records.open(made.protected(home, rows, cols).folder))
     assert sum(batch.num_rows for _, batch in shown.batches()) == 200
     assert "name" not in shown.schema().names
+
+
+def test_generators_are_told_which_rows_are_of_one_person_and_replay_nobodys_value() -> None:
+    rng = np.random.default_rng(0)
+    units = rng.permutation(np.repeat(np.arange(200), 25))
+    own = np.round(rng.normal(75, 12, 200), 4)
+    shape = schema_of(
+        [
+            Column("person", pa.string(), Meaning.IDENTIFIER, roles=frozenset({Role.ENTITY})),
+            Column("weight", pa.float64(), Meaning.NUMBER),
+            Column("ward", pa.string(), Meaning.CATEGORY),
+        ]
+    )
+    rows = pa.table([[f"P{unit}" for unit in units], own[units], rng.choice(list("abc"), len(units))], schema=shape)
+    shown = learned_records(Records.of({"train": {"data": rows}}, Unit("data", "person")))
+    assert shown.schema().names == ["weight", "ward"]
+    told = shown.facts["units"]
+    assert len(set(told)) == len(set(zip(told, units, strict=True))) == 200
+    trees = Trees(TreesConfig(type="trees", min_leaf=100))
+    trees.fit(shown, Seeds(0), lambda _step, _values: None)
+    drawn = pa.Table.from_batches([batch for _, batch in trees.sample(SampleRequest(5_000), Seeds(1))])
+    assert np.isin(drawn.column("weight").to_numpy(), own).mean() < 0.01
+
+    once = rows.take(pa.array(np.unique(units, return_index=True)[1]))
+    assert "units" not in learned_records(Records.of({"train": {"data": once}}, Unit("data", "person"))).facts

@@ -62,7 +62,7 @@ class Trees:
 
     def fit(self, records: Records, seeds: Seeds, report: Report) -> None:
         self.table_name = records.tables[0]
-        table = _rows(records, seeds)
+        table, units = _rows(records, seeds)
         chosen = learned(table.schema)
         if not chosen:
             raise TrainingError("no column is left to learn", fix="keep at least one column that is not an identifier")
@@ -72,8 +72,8 @@ class Trees:
         check(self.constraints, table.schema)
         self.plan = Plan.fit(self.constraints, table)
         inner = self.plan.forward(table)
-        leaf = self.config.min_leaf or self._own_leaf(inner, seeds.child("copying"), report)
-        self.encoder, self.forest = self._learn(inner, leaf, seeds.child("growing"))
+        leaf = self.config.min_leaf or self._own_leaf(inner, units, seeds.child("copying"), report)
+        self.encoder, self.forest = self._learn(inner, units, leaf, seeds.child("growing"))
         self._drawer = Drawer(self.forest)
         self._facts |= {"rows": records.rows(), "rows_used": table.num_rows, "min_leaf": leaf}
         Writer(
@@ -151,8 +151,9 @@ class Trees:
             "codes": int(self.encoder.sizes.sum()),
         }
 
-    def _learn(self, inner: pa.Table, leaf: int, seeds: Seeds) -> tuple[TableEncoder, Forest]:
-        encoder = TableEncoder.fit(inner, self.plan.columns, bins=self.config.bins, sub_bins=self.config.sub_bins)
+    def _learn(self, inner: pa.Table, units: np.ndarray | None, leaf: int, seeds: Seeds) -> tuple[TableEncoder, Forest]:
+        bins, sub_bins = self.config.bins, self.config.sub_bins
+        encoder = TableEncoder.fit(inner, self.plan.columns, bins=bins, sub_bins=sub_bins, units=units)
         first = [
             index
             for role in (Role.CONDITION, Role.TARGET)
@@ -163,12 +164,13 @@ class Trees:
         forest = grow(encoder.encode(inner), _variables(encoder), ordering(encoder.sizes, first), leaf, seeds)
         return encoder, forest
 
-    def _own_leaf(self, inner: pa.Table, seeds: Seeds, report: Report) -> int:
+    def _own_leaf(self, inner: pa.Table, units: np.ndarray | None, seeds: Seeds, report: Report) -> int:
         """The leaf that its own copy test allows: learn each half of train in turn, with the other half held out."""
         if inner.num_rows < 10 * copying.FLOOR:
             return max(copying.FLOOR, inner.num_rows // 4)
         pick = seeds.generator().permutation(inner.num_rows)[:_TEST_ROWS]
-        folds = [inner.take(pa.array(np.sort(half))) for half in np.array_split(pick, 2)]
+        halves = [np.sort(half) for half in np.array_split(pick, 2)]
+        folds = [inner.take(pa.array(half)) for half in halves]
         hidden: list[str] = []
         if inner.num_rows > _TEST_ROWS:
             # a small fold knows levels that its other half lacks, although train has many rows of each
@@ -182,7 +184,8 @@ class Trees:
             found = []
             for side, fold in enumerate(folds):
                 # the same leaf on half of the rows leans on them as much as on the whole (measured on Adult and Bank)
-                encoder, forest = self._learn(fold, leaf, seeds.child("growing", side))
+                whose = None if units is None else units[halves[side]]
+                encoder, forest = self._learn(fold, whose, leaf, seeds.child("growing", side))
                 draw = seeds.child("drawing", side).generator()
                 rows = min(_TEST_QUERIES, fold.num_rows)
                 drawn = encoder.decode(Drawer(forest).draw(rows, draw), draw)
@@ -205,18 +208,18 @@ def _variables(encoder: TableEncoder) -> tuple[Any, ...]:
     return tuple(variable(book.size, book.ordered) for book in encoder.books)
 
 
-def _rows(records: Records, seeds: Seeds) -> pa.Table:
-    """All rows, or a random subset where they would not fit."""
-    name = records.tables[0]
+def _rows(records: Records, seeds: Seeds) -> tuple[pa.Table, np.ndarray | None]:
+    """All rows, or a random subset where they would not fit; and whose they are, where persons have several."""
+    name, units = records.tables[0], records.facts.get("units")
     schema = records.schema(name)
     total = records.rows(table=name)
     most = min(_MOST_ROWS, max(20_000, _CELLS // max(len(schema), 1)))
     if total <= most:
-        return records.table(table=name)
+        return records.table(table=name), units
     pick = np.zeros(total, bool)
     pick[seeds.child("rows").generator().permutation(total)[:most]] = True
     kept, at = [], 0
     for _, batch in records.batches(table=name):
         kept.append(batch.filter(pa.array(pick[at : at + batch.num_rows])).cast(schema))
         at += batch.num_rows
-    return pa.Table.from_batches(kept, schema)
+    return pa.Table.from_batches(kept, schema), None if units is None else units[pick]
