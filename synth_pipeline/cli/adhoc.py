@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import yaml as pyyaml
 
 from synth_pipeline.errors import SourceError, SpecError, SynthError, did_you_mean
 from synth_pipeline.records.files import replace
-from synth_pipeline.records.home import Home
+from synth_pipeline.records.home import Home, lease
 from synth_pipeline.spec import yaml
+from synth_pipeline.spec.dataset import DatasetSpec
 
 _SQL = ("postgresql", "postgres", "sqlite")
 _GLOB = re.compile(r"[*?\[]")
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 _NOTE = """Written by `synth run`, and written anew each time that this source is run.
 To keep changes of your own, move the folder into your project's defs/."""
 
@@ -77,9 +79,10 @@ def source_of(text: str, table: str | None, query: str | None) -> dict[str, Any]
     """`source:` of a file, glob, folder, URI or database.
 
     Raises:
-        SpecError: `--table` or `--query` missing, or given for what is no database.
+        SpecError: `--table` or `--query` missing, or given for what is no database; an unclear password.
     """
     scheme = text.partition("://")[0].lower() if "://" in text else ""
+    split_password(text)
     if scheme in _SQL:
         if (table is None) == (query is None):
             raise SpecError("a database needs either --table or --query")
@@ -89,17 +92,35 @@ def source_of(text: str, table: str | None, query: str | None) -> dict[str, Any]
     return {"type": "file", "path": text if scheme else _absolute(text)}
 
 
+def without_secrets(text: str) -> str:
+    """A source as it may be repeated: without a password, or what could be one."""
+    from synth_pipeline.records.sources.sql import redact
+
+    try:
+        split_password(text)
+    except SpecError:
+        return f"{text.partition('://')[0]}://…"
+    return redact(text)
+
+
 def declare(
     source: Mapping[str, Any], name: str | None, wishes: Wishes, taken: Mapping[str, Path], home: Home
-) -> tuple[str, Path]:
-    """Writes the dataset's YAML; returns its name and file.
+) -> tuple[DatasetSpec, Path]:
+    """Writes the dataset's YAML; returns what it says, and the file.
 
     A name not asked for is the source's, with a number behind it where another source or the project has that already.
 
     Raises:
         SpecError: the name is the project's, or something asked for is wrong.
     """
-    folder = home.root / "defs"
+    folder = home.definitions
+    with lease(folder):  # two first runs must not find the same name free
+        return _declare(source, name, wishes, {**_written(folder), **taken}, folder)
+
+
+def _declare(
+    source: Mapping[str, Any], name: str | None, wishes: Wishes, taken: Mapping[str, Path], folder: Path
+) -> tuple[DatasetSpec, Path]:
     mine = {key for key, file in taken.items() if file.is_relative_to(folder)}
     if name is not None:
         if name in taken and name not in mine:
@@ -109,10 +130,52 @@ def declare(
     else:
         name = _free(_named(source), source, taken, mine)
     attributes = wishes.apply({"name": name, "source": dict(source)})
-    yaml.validate(attributes, yaml.Document({}, "synth run"), render=str)
-    path = home.folder("defs", name) / "defs.yaml"
+    spec = yaml.validate(attributes, yaml.Document({}, "synth run"), render=str)
+    path = folder / name / "defs.yaml"
     replace(path, yaml.write(_without_password(attributes, name), _NOTE).encode())
-    return name, path
+    return spec, path
+
+
+def _written(folder: Path) -> dict[str, Path]:
+    """What `synth run FILE` has declared by now."""
+    return {file.parent.name: file for file in folder.glob("*/defs.yaml")}
+
+
+def split_password(uri: str) -> tuple[str, str, str] | None:
+    """What stands before a URI's password, the password, and what stands behind; None if it has none.
+
+    Raises:
+        SpecError: where the password ends is a matter of opinion, or it is given as a parameter.
+    """
+    scheme, found, rest = uri.partition("://")
+    if not found or scheme.lower() == "sqlite":
+        return None
+    if (
+        scheme.lower() not in _SQL and len(chained := re.split(r"(?<!\[)::", uri)) > 1
+    ):  # fsspec's, as zip://a::https://b
+        if any(split_password(one) for one in chained):
+            raise SpecError("the address holds a password", fix="fetch the file by other means")
+        return None
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    behind = rest[len(authority) :]
+    user, at, hosts = authority.rpartition("@")
+    asked = [unquote(part.partition("=")[0]).lower() for part in re.split(r"[?&;#]", behind)[1:]]
+    unclear = (
+        "@" in user
+        or not all(_HOST.fullmatch(host) for host in hosts.split(","))
+        or ("@" in behind and scheme.lower() in _SQL)
+        or any(("pass" in key or "pwd" in key) and key != "passfile" for key in asked)
+    )
+    if unclear:
+        raise SpecError(
+            "the address seems to hold a password, and it cannot be told apart safely",
+            fix="leave it out and give it by PGPASSWORD or ~/.pgpass, or write its / # ? @ : as %2F %23 %3F %40 %3A",
+        )
+    name, colon, password = user.partition(":")
+    if not at or not colon or not password:
+        return None
+    head = f"{scheme}://{name}:"
+    return head, password, uri[len(head) + len(password) :]
 
 
 # --- names and values -------------------------------------------------------------------------------------------------
@@ -139,8 +202,10 @@ def _same(file: Path, source: Mapping[str, Any], name: str) -> bool:
 
 
 def _named(source: Mapping[str, Any]) -> str:
-    text = source.get("table") or source.get("path") or urlsplit(str(source.get("url"))).path
-    last = [part for part in re.split(r"[/\\]", str(text)) if part and not _GLOB.search(part)] or ["data"]
+    text = str(source.get("table") or source.get("path") or urlsplit(str(source.get("url"))).path)
+    if told := split_password(text):
+        text = told[2]
+    last = [part for part in re.split(r"[/\\]", text) if part and not _GLOB.search(part)] or ["data"]
     stem = re.sub(
         r"(\.(csv|tsv|txt|jsonl?|ndjson|parquet|arrow|feather|ipc|gz|zst|db|sqlite3?))+$", "", last[-1].lower()
     )
@@ -162,13 +227,15 @@ def _sql_url(text: str) -> str:
 def _without_password(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A password stays in this process's environment; the YAML names the variable."""
     source = dict(attributes["source"])
-    parts = urlsplit(str(source.get("url", "")))
-    if parts.password:
-        variable = f"SYNTH_{name.upper()}_PASSWORD"
-        os.environ[variable] = parts.password
-        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-        # a template is not escaped by yaml.write: it is put in behind it
-        source["url"] = yaml.Template(urlunsplit(parts._replace(netloc=f"{user}:{{{{ env('{variable}') }}}}@{host}")))
+    for key in ("url", "path"):
+        if told := split_password(str(source.get(key, ""))):
+            before, password, behind = told
+            variable = f"SYNTH_{name.upper()}_PASSWORD"
+            os.environ[variable] = password
+            # a template is not escaped by yaml.write: it is put in behind it
+            source[key] = yaml.Template(f"{before}{{{{ env('{variable}') }}}}{behind}")
+    if split_password(str((attributes.get("split") or {}).get("holdout", ""))):
+        raise SpecError("the address of the holdout file holds a password", fix="declare the dataset: `synth init`")
     return {**attributes, "source": source}
 
 

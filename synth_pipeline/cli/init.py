@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 import yaml as pyyaml
 
-from synth_pipeline.cli.adhoc import source_of
+from synth_pipeline.cli.adhoc import source_of, split_password
 from synth_pipeline.errors import SpecError
 from synth_pipeline.records.files import create
 from synth_pipeline.records.home import Home, project_root
@@ -66,6 +66,7 @@ def write_definition(name: str, source: Mapping[str, Any]) -> tuple[Path, list[D
         SpecError: the name is taken, or is no name.
         SourceError: the source cannot be read.
     """
+    _without_password(name, source)  # raises, before anything is read
     root = project_root()
     folder = _folder(name, root)
     path = folder / "defs.yaml"
@@ -74,7 +75,7 @@ def write_definition(name: str, source: Mapping[str, Any]) -> tuple[Path, list[D
     spec = yaml.validate({"name": name, "source": dict(source)}, yaml.Document({}, "synth init"), render=str)
     decisions, warnings = _look(spec)
     schema = _write_schema(root)
-    text = definition(name, _portable(source, root), decisions, os.path.relpath(schema, folder))
+    text = definition(name, _portable(name, source, root), decisions, os.path.relpath(schema, folder))
     try:
         create(path, text.encode())
     except FileExistsError:
@@ -123,26 +124,23 @@ def _folder(name: str, root: Path | None) -> Path:
     return Project.find().folder / name
 
 
-def _portable(source: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
+def _portable(name: str, source: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
     """Files inside the project are named from its root, so that the project can move."""
     path = source.get("path")
     if root is None or path is None or "://" in path or not Path(path).is_relative_to(root):
-        return _without_password(source)
+        return _without_password(name, source)
     inside = Path(path).relative_to(root).as_posix()
     return {**source, "path": yaml.Template("{{ project_root }}/" + inside)} if "{{" not in inside else dict(source)
 
 
-def _without_password(source: Mapping[str, Any]) -> dict[str, Any]:
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(str(source.get("url", "")))
-    if not parts.password:
-        return dict(source)
-    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-    return {
-        **source,
-        "url": yaml.Template(urlunsplit(parts._replace(netloc=f"{user}:{{{{ env('PGPASSWORD') }}}}@{host}"))),
-    }
+def _without_password(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The database driver finds PGPASSWORD and ~/.pgpass by itself; for anything else the YAML names a variable."""
+    found = dict(source)
+    if told := split_password(str(source.get("url", ""))):
+        found["url"] = told[0].removesuffix(":") + told[2]
+    if told := split_password(str(source.get("path", ""))):
+        found["path"] = yaml.Template(f"{told[0]}{{{{ env('SYNTH_{name.upper()}_PASSWORD') }}}}{told[2]}")
+    return found
 
 
 def _write_schema(root: Path | None) -> Path:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synth_pipeline.cli.adhoc import Wishes, declare, is_source, source_of, unknown
-from synth_pipeline.errors import SynthError
+from synth_pipeline.cli.adhoc import Wishes, declare, is_source, source_of, unknown, without_secrets
+from synth_pipeline.errors import SpecError, SynthError
 
 if TYPE_CHECKING:
     from synth_pipeline.orchestration.execute import Went
@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Make, judge and publish a synthetic dataset."""
     wishes = Wishes(modality, generator, tuple(set_ or ()), rows, seed, holdout, policy)
-    note: dict[str, Any] = _empty(name or source)
+    note: dict[str, Any] = _empty(name or without_secrets(source))
     code = 1
     try:
         note, code = _run(source, name, wishes, partition, store, force, table, query)
@@ -67,28 +67,31 @@ def _run(
 ) -> tuple[dict[str, Any], int]:
     from synth_pipeline.cli.progress import lines
     from synth_pipeline.orchestration.execute import execute
-    from synth_pipeline.orchestration.location import declared, load
+    from synth_pipeline.orchestration.location import Project, declared, load
     from synth_pipeline.progress import listening
     from synth_pipeline.records.home import Home
     from synth_pipeline.spec import yaml
 
     taken = declared()
     if source in taken and name is None:
+        if table is not None or query is not None:
+            raise SpecError(f'"{source}" says in its YAML what it reads', where=str(taken[source]), fix="edit it there")
         component = load(taken[source], source)
         assert component.spec is not None  # load raises otherwise
-        spec = component.spec
+        spec, base = component.spec, component.base
         if wishes != Wishes():
             given = spec.model_dump(mode="json", exclude_unset=True)
             spec = yaml.validate(wishes.apply(given), yaml.Document({}, "command line"), render=str)
     elif is_source(source):
-        said, file = declare(source_of(source, table, query), name, wishes, taken, Home.find())
-        component = load(file, said)
-        assert component.spec is not None
-        spec = component.spec
+        # this very spec, not the file: another run may write that anew at any time
+        spec, _ = declare(source_of(source, table, query), name, wishes, taken, Home.find())
+        base = Project.find().root
+    elif source in taken:
+        raise SpecError(f'"{source}" is a dataset and has its name already', fix="leave out --name")
     else:
         raise unknown(source, taken)
     with lines() as shown, listening(shown):
-        went = execute(spec, component.base, partition=partition, store=_place(store), force=force)
+        went = execute(spec, base, partition=partition, store=_place(store), force=force)
     note = _note(spec.name, went)
     _show(note, went)
     return note, went.failed.exit_code if went.failed else 0

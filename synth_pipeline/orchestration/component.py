@@ -71,6 +71,8 @@ class SyntheticDataset(dg.Component):
             return dataset_definitions(self.spec, self.base)
         except dg.DagsterError as error:  # a cron, a timezone or an owner that only Dagster can judge
             return placeholder(self.label, f"{_place(context)}: {str(error).splitlines()[0]}")
+        except SpecError as error:
+            return placeholder(self.label, f"{_place(context)}: {error}")
 
 
 def dataset_definitions(spec: DatasetSpec, base: Path) -> dg.Definitions:

@@ -4,7 +4,7 @@ import importlib
 import logging
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,9 @@ class Project:
 def code_location() -> dg.Definitions:
     """This project's `defs/` and SYNTH_HOME's, less what cannot be loaded."""
     with _quietly():
-        return _merged([*_project_parts(), *(_leaf(file) for file in _files(_home_defs()))])
+        known = declared()
+        own = (file for file in _files(_home_defs()) if not _shadowed(file, known))
+        return _merged([*_project_parts(), *(_leaf(file) for file in own)])
 
 
 def declared() -> dict[str, Path]:
@@ -77,15 +79,27 @@ def declared() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for files in (Project.find().files(), _files(_home_defs())):
         for file in files:
-            try:
-                documents = yaml.documents(file)
-            except SpecError:
-                found.setdefault(file.parent.name, file)  # running it tells what is wrong
-                continue
-            for document in documents:
-                if document.type.startswith("synth_pipeline.") and isinstance(document.attributes, dict):
-                    found.setdefault(str(document.attributes.get("name", file.parent.name)), file)
+            for name in _names(file):
+                found.setdefault(name, file)
     return found
+
+
+def _names(file: Path) -> list[str]:
+    """The datasets that a file declares; a wrong one its folder's name: running it tells what is wrong."""
+    try:
+        documents = yaml.documents(file)
+    except SpecError:
+        return [file.parent.name]
+    return [
+        str(document.attributes.get("name", file.parent.name))
+        for document in documents
+        if document.type.startswith("synth_pipeline.") and isinstance(document.attributes, dict)
+    ]
+
+
+def _shadowed(file: Path, known: Mapping[str, Path]) -> bool:
+    """Whether what `synth run FILE` has declared in SYNTH_HOME has become a dataset of the project by the same name."""
+    return _names(file) == [file.parent.name] and known[file.parent.name] != file
 
 
 def dataset(name: str) -> SyntheticDataset:

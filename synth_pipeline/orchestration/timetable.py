@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from synth_pipeline.errors import SpecError
 from synth_pipeline.spec.dataset import DatasetSpec
 from synth_pipeline.spec.publication import Schedule, StaticPartitions, TimePartitions
 
@@ -16,13 +18,39 @@ _TIMED = {
 
 
 def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition | None:
-    """Keys are the first day of each day, week or month, or the listed ones."""
+    """Keys are the first day of each day, week or month, or the listed ones; days are those of the schedule's timezone.
+
+    Raises:
+        SpecError: the timezone is unknown, or a month does not start on its first day.
+    """
     match spec.partitions:
         case TimePartitions(type=kind, start=start, end=end):
-            return _TIMED[kind](start_date=start.isoformat(), end_date=end.isoformat() if end else None)
+            if kind == "monthly" and start.day != 1:
+                raise SpecError(
+                    f'partitions of "{spec.name}": a month starts on its first day, not on {start}',
+                    fix=f"start: {start.replace(day=1)}",
+                )
+            # weeks start on the weekday of `start`: else Dagster would leave out the first one
+            weekday = {"day_offset": start.isoweekday() % 7} if kind == "weekly" else {}
+            return _TIMED[kind](
+                start_date=start.isoformat(),
+                end_date=end.isoformat() if end else None,
+                timezone=_timezone(spec),
+                **weekday,
+            )
         case StaticPartitions(keys=keys):
             return dg.StaticPartitionsDefinition(list(keys))
     return None
+
+
+def _timezone(spec: DatasetSpec) -> str:
+    """What a tick calls the last complete day is so where its clock hangs."""
+    name = spec.schedule.timezone if spec.schedule else "UTC"
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise SpecError(f'the schedule of "{spec.name}": no timezone "{name}"', fix="e.g. Europe/Rome") from None
+    return name
 
 
 def job_of(spec: DatasetSpec, keys: list[dg.AssetKey]) -> Any:  # Dagster does not export the class

@@ -9,7 +9,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 
-from synth_pipeline.errors import PrivacyError
+from synth_pipeline.errors import SpecError, StorageError
 from synth_pipeline.records.files import create
 from synth_pipeline.records.home import Home
 
@@ -28,7 +28,8 @@ def key(home: Home, purpose: str, root: str) -> Key:
     `$SYNTH_KEY` (at least 16 characters), where set, stands in for the stored master key: so machines can share it.
 
     Raises:
-        PrivacyError: the key file is damaged or readable by others.
+        StorageError: the key file is damaged or readable by others.
+        SpecError: `$SYNTH_KEY` is too short.
     """
     master = _master(home)
     secret = hmac.digest(master, f"{purpose}\x1f{root}".encode(), "sha256")
@@ -38,7 +39,7 @@ def key(home: Home, purpose: str, root: str) -> Key:
 def _master(home: Home) -> bytes:
     if named := os.environ.get("SYNTH_KEY"):
         if len(named) < 16:
-            raise PrivacyError(
+            raise SpecError(
                 "SYNTH_KEY is shorter than 16 characters", fix="set a longer one, e.g. 32 random bytes in hex"
             )
         return named.encode()
@@ -47,10 +48,10 @@ def _master(home: Home) -> bytes:
         with contextlib.suppress(FileExistsError):  # another process may make it first: that one counts
             create(path, secrets.token_hex(32).encode(), private=True)
     if path.stat().st_mode & 0o077:
-        raise PrivacyError("the key file can be read by others", where=str(path), fix=f"chmod 600 {path}")
+        raise StorageError("the key file can be read by others", where=str(path), fix=f"chmod 600 {path}")
     data = path.read_bytes()
     if len(data) != 64:
-        raise PrivacyError(
+        raise StorageError(
             "the key file is damaged", where=str(path), fix="restore it from a backup; a new key starts new surrogates"
         )
     return data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import shutil
 import time
@@ -14,7 +16,7 @@ from synth_pipeline.errors import SpecError, StorageBusy, did_you_mean
 from synth_pipeline.publishing.nouns import MANIFESTS, nouns
 from synth_pipeline.publishing.store import CLAIM, LocalStore, Store
 from synth_pipeline.publishing.versions import Line, datasets, lines
-from synth_pipeline.records.home import Home, lease
+from synth_pipeline.records.home import Home, lease, pointers
 from synth_pipeline.records.ledger import Ledger, Release
 
 _SCRATCH = re.compile(r"\..+\.[0-9a-f]{32}$")
@@ -95,8 +97,8 @@ def forget(home: Home, gone: Forgotten, store: Store | None = None) -> None:
         with lease(folder, wait=0):
             shutil.rmtree(folder, ignore_errors=True)
         folder.with_name(folder.name + ".lock").unlink(missing_ok=True)
-        for pointer in folder.parent.glob("current*.json"):
-            if _named(home, pointer) == folder:
+        for pointer in pointers(folder.parent, math.inf):
+            if _named(pointer) == folder:
                 pointer.unlink(missing_ok=True)
     for dataset in {folder.parent.parent for folder in gone.folders}:
         if not any(True for stage in MANIFESTS for _ in nouns(home, dataset.name, stage)):
@@ -160,7 +162,7 @@ def _store_waste(store: Store, days: float) -> Iterator[tuple[Waste, Any]]:
 def _work_waste(home: Home, days: float) -> Iterator[tuple[Waste, Any]]:
     work = home.root / "work"
     for stage in sorted(path for path in work.glob("*/*") if path.is_dir()):
-        kept = {_named(home, pointer) for pointer in stage.glob("current*.json")}
+        kept = {_named(pointer) for pointer in pointers(stage, max(days, 1.0))}  # what goes on now
         for folder in sorted(entry for entry in stage.iterdir() if entry.is_dir()):
             if folder in kept or _age(folder) <= days:
                 continue
@@ -186,10 +188,11 @@ def _wiping(folder: Path) -> Any:
     return wipe
 
 
-def _named(home: Home, pointer: Path) -> Path | None:
-    suffix = pointer.stem.removeprefix("current")
-    note = home.pointed(pointer.parent.parent.name, pointer.parent.name, suffix.removeprefix("@") or None)
-    return Path(note["folder"]) if note else None
+def _named(pointer: Path) -> Path | None:
+    try:
+        return Path(json.loads(pointer.read_bytes())["folder"])
+    except FileNotFoundError:
+        return None
 
 
 def _uncommitted(dataset: Path) -> Iterator[Path]:

@@ -8,13 +8,16 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synth_pipeline.errors import StorageBusy, StorageError
 from synth_pipeline.records.files import replace, safe_component
+
+RUN_DAYS = 7.0
+"""How long a run's own pointers count: runs that take longer find what the dataset stands at."""
 
 
 def project_root(start: Path | None = None) -> Path | None:
@@ -71,19 +74,41 @@ class Home:
         """Where a noun is worked on and, once its manifest exists, read."""
         return self.folder("work", safe_component(dataset), stage) / plan_id[:24]
 
-    def point(self, dataset: str, stage: str, partition: str | None, note: Mapping[str, Any]) -> None:
-        """Records which plan a dataset's stage stands at; stages of later processes start from it."""
-        replace(self._pointer(dataset, stage, partition), json.dumps(dict(note), sort_keys=True).encode())
+    def point(self, dataset: str, stage: str, partition: str | None, note: Mapping[str, Any], run_id: str = "") -> None:
+        """Records which plan a dataset's stage stands at; stages of later processes start from it.
 
-    def pointed(self, dataset: str, stage: str, partition: str | None) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads(self._pointer(dataset, stage, partition).read_bytes()))
-        except FileNotFoundError:
-            return None
+        With a `run_id` that run's own pointer is written too: what other runs do meanwhile does not move it.
+        """
+        shared = self._pointer(dataset, stage, partition)
+        data = json.dumps(dict(note), sort_keys=True).encode()
+        if run_id:
+            replace(self._pointer(dataset, stage, partition, run_id), data)
+            for pointer in set(shared.parent.glob("run-*.json")) - set(pointers(shared.parent)):
+                pointer.unlink(missing_ok=True)
+        replace(shared, data)
 
-    def _pointer(self, dataset: str, stage: str, partition: str | None) -> Path:
+    def pointed(self, dataset: str, stage: str, partition: str | None, run_id: str = "") -> dict[str, Any] | None:
+        """The run's own pointer, if it has one, else the dataset's."""
+        for own in (run_id, "") if run_id else ("",):
+            with suppress(FileNotFoundError):
+                return dict(json.loads(self._pointer(dataset, stage, partition, own).read_bytes()))
+        return None
+
+    def _pointer(self, dataset: str, stage: str, partition: str | None, run_id: str = "") -> Path:
+        name = safe_component(f"run-{run_id}" if run_id else "current")
         suffix = f"@{safe_component(partition)}" if partition else ""
-        return self.folder("work", safe_component(dataset), stage) / f"current{suffix}.json"
+        return self.folder("work", safe_component(dataset), stage) / f"{name}{suffix}.json"
+
+
+def pointers(stage: Path, days: float = RUN_DAYS) -> list[Path]:
+    """The pointers that count in a stage's folder: the dataset's own, and those of runs of the last `days`."""
+    oldest = time.time() - days * 86_400
+    recent = []
+    for pointer in stage.glob("run-*.json"):
+        with suppress(FileNotFoundError):  # another run clears up, too
+            if pointer.stat().st_mtime >= oldest:
+                recent.append(pointer)
+    return [*stage.glob("current*.json"), *recent]
 
 
 @contextmanager
@@ -99,13 +124,17 @@ def lease(folder: Path, *, wait: float = 3600.0, tell: Callable[[str], None] = l
 
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = folder.with_name(folder.name + ".lock")
-    with open(lock, "a+") as file:
+    file = open(lock, "a+")  # noqa: SIM115 - closed below, where it may be another one by then
+    try:
         deadline = time.monotonic() + wait
         told = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if _is_still(lock, file.fileno()):
+                    break
+                file.close()  # `forget` has removed it meanwhile: whoever comes next would lock another file
+                file = open(lock, "a+")  # noqa: SIM115
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read() or "another process"
@@ -120,6 +149,16 @@ def lease(folder: Path, *, wait: float = 3600.0, tell: Callable[[str], None] = l
         file.write(f"{socket.gethostname()} pid {os.getpid()} since {time.strftime('%FT%TZ', time.gmtime())}")
         file.flush()
         yield
+    finally:
+        file.close()
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether `path` names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def empty(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth_pipeline.errors import PrivacyError
+from synth_pipeline.errors import ContractError, PrivacyError
 from synth_pipeline.privacy.detect.columns import Detector, Finding
 from synth_pipeline.privacy.keys import Key, key
 from synth_pipeline.privacy.transform.apply import Protector
@@ -22,6 +22,7 @@ from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Batch, Records, RecordsWriter, Unit
 from synth_pipeline.records.schema import Role, columns, schema_of
 from synth_pipeline.spec.privacy import Drop, Keep, PrivacySpec
+from synth_pipeline.stages.acceptance import accept
 from synth_pipeline.stages.run import Outcome, Result, Run, perform
 from synth_pipeline.stages.versions import PROTECT as VERSION
 
@@ -32,9 +33,18 @@ def protect(run: Run, ingested: Result) -> Result:
     """Applies the dataset's privacy section to the ingested rows, in two passes of bounded memory.
 
     Raises:
+        ContractError: the ingested rows break the contract; the orchestrator's check stops one run only, this any.
         SpecError: an action that does not suit its column.
         PrivacyError: nothing would be left to learn.
     """
+    if broken := [finding for finding in accept(run, ingested) if finding["blocking"] and not finding["passed"]]:
+        raise ContractError(
+            "the source breaks its contract: "
+            + "; ".join(f"{finding['name']}: {finding.get('note') or 'failed'}" for finding in broken[:5]),
+            where=run.spec.name,
+            kept="the ingested rows",
+            fix="mend the source, or change `contract.source`",
+        )
     source = Records.open(ingested.folder)
     root = str(source.facts["root"])
     secret = key(run.home, "pseudonym", root)
@@ -93,7 +103,7 @@ def _protect(source: Records, spec: PrivacySpec, secret: Key, folder: Path) -> R
                         detector.add(batch, name)
                     if split == "train":
                         protectors[name].learn(values, units)
-                    protectors[name].see(values)
+                    protectors[name].see(values, units)
 
                 list(pool.map(look, schema.names))
                 done += batch.num_rows
@@ -158,7 +168,7 @@ def _learn(source: Records, table: str, protectors: dict[str, Protector], unit: 
             for name, protector in protectors.items():
                 if split == "train":
                     protector.learn(batch.column(name), units)
-                protector.see(batch.column(name))
+                protector.see(batch.column(name), units)
 
 
 def _changed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,12 +53,12 @@ class Run:
         return Seeds(self.spec.seed, (self.spec.name, self.partition or ""))
 
     def latest(self, stage: str) -> Result:
-        """What this dataset's stage last came to: how a stage that runs in a process of its own finds its inputs.
+        """What the stage came to in this run, else last: how a stage in a process of its own finds its inputs.
 
         Raises:
             StorageError: that stage has not run yet.
         """
-        note = self.home.pointed(self.spec.name, stage, self.partition)
+        note = self.home.pointed(self.spec.name, stage, self.partition, self.run_id)
         if note is None:
             noun = NOUNS[stage][0]
             raise StorageError(f"{self.spec.name} has no {noun} yet", fix=f'run the "{stage}" stage first')
@@ -108,6 +109,8 @@ def perform(
 ) -> Result:
     """Does `work` in the plan's folder under its lease, unless it is committed: then only reads it.
 
+    What is recomputed by force is made beside what is there, and takes its place when it is done.
+
     Args:
         work: does the stage's work in the folder it is given; commits the manifest last.
         read: the outcome of a committed folder.
@@ -117,21 +120,26 @@ def perform(
     folder = run.home.noun(run.spec.name, stage, plan)
     manifest = folder / NOUNS[stage][1]
     with lease(folder, tell=lambda note: tick(stage, 0, note=note)):
+        _mend(folder)
         reused = manifest.exists() and not run.force
-        if reused:
-            outcome = read(folder)
-        else:
-            if run.force or not resumes or not folder.exists():
-                empty(folder)
-            try:
+        try:
+            if reused:
+                outcome = read(folder)
+            elif manifest.exists():
+                outcome = _anew(folder, work)
+            else:
+                if run.force or not resumes or not folder.exists():
+                    empty(folder)
                 outcome = work(folder)
-            except OSError as error:
-                raise StorageError(
-                    f"{stage} could not write: {error.strerror or error}",
-                    where=str(folder),
-                    kept="everything committed before",
-                    fix="free some space or mend the permissions, then run again",
-                ) from error
+        except OSError as error:
+            if reused:
+                raise
+            raise StorageError(
+                f"{stage} could not write: {error.strerror or error}",
+                where=str(folder),
+                kept="everything committed before",
+                fix="free some space or mend the permissions, then run again",
+            ) from error
     result = Result(
         stage=stage,
         plan_id=plan,
@@ -143,8 +151,36 @@ def perform(
         metrics=outcome.metrics,
         warnings=outcome.warnings,
     )
-    run.home.point(run.spec.name, stage, run.partition, result.to_json())
+    run.home.point(run.spec.name, stage, run.partition, result.to_json(), run.run_id)
     return result
+
+
+def _anew(folder: Path, work: Callable[[Path], Outcome]) -> Outcome:
+    """Does the work once more; until it is done, and if it fails, what was there stays as it is."""
+    fresh = folder.with_name(folder.name + ".new")
+    with lease(fresh):  # so that nobody clears it up meanwhile
+        empty(fresh)
+        try:
+            outcome = work(fresh)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        folder.rename(_old(folder))
+        fresh.rename(folder)
+    _mend(folder)
+    return outcome
+
+
+def _mend(folder: Path) -> None:
+    """Ends an exchange that a kill has interrupted: the old noun comes back, unless the new one has its place."""
+    old = _old(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
 
 
 def manifest(folder: Path, stage: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import yaml as pyyaml
 from typer.testing import CliRunner
 
-from synth_pipeline.cli.init import write_definition
+from synth_pipeline.cli.init import _without_password, write_definition
 from synth_pipeline.cli.main import app
 from synth_pipeline.errors import SourceError, SpecError
 from synth_pipeline.records.home import Home
@@ -115,6 +115,17 @@ def test_databases_and_their_passwords(outside: Path) -> None:
     assert [d.column.name for d in decisions] == ["a", "b"]
     assert yaml.load_spec(path).source.model_dump()["table"] == "t"
     assert not any(folder.name.startswith(".init-") for folder in Home.find().folder("work").iterdir())
+
+
+def test_no_password_is_written(outside: Path) -> None:
+    sql = {"type": "sql", "url": "postgresql://ada:secret@db:5432/clinic", "table": "t"}
+    assert _without_password("t", sql)["url"] == "postgresql://ada@db:5432/clinic"  # the driver finds PGPASSWORD itself
+    ftp = {"type": "file", "path": "ftp://ada:secret@host/x.csv"}
+    assert _without_password("t", ftp)["path"] == "ftp://ada:{{ env('SYNTH_T_PASSWORD') }}@host/x.csv"
+    with pytest.raises(SpecError, match="told apart") as raised:
+        write_definition("t", {**sql, "url": "postgresql://ada:sec/ret@db/clinic"})
+    assert "ret@" not in str(raised.value)
+    assert not (outside / "home" / "defs" / "t").exists()
 
 
 def test_the_command(outside: Path) -> None:

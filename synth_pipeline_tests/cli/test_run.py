@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml as pyyaml
 
-from synth_pipeline.cli.adhoc import Wishes, declare, source_of
+from synth_pipeline.cli.adhoc import Wishes, declare, source_of, split_password
 from synth_pipeline.cli.main import app, guarded
 from synth_pipeline.cli.progress import Plain
 from synth_pipeline.errors import SpecError
@@ -197,6 +198,9 @@ def test_a_gate_that_blocks_publishes_nothing_and_says_why(first: Done, place: P
         (["table.csv", "--name", "wine"], 2, "is declared in"),
         (["table.csv", "--table", "x"], 2, "belong to"),
         (["table.csv", "--partition", "2026"], 2, "has no partitions"),
+        (["wine", "--table", "x"], 2, "says in its YAML what it reads"),
+        (["wine", "--query", "SELECT 1"], 2, "says in its YAML what it reads"),
+        (["wine", "--name", "other"], 2, "leave out --name"),
         (["clinic"], 2, "is partitioned: say which one"),
         (["clinic", "--partition", "2026-10-02"], 2, 'no partition "2026-10-02"'),
         (["sqlite:///x.db"], 2, "either --table or --query"),
@@ -233,6 +237,17 @@ def test_an_error_is_json_too(
     assert (note["published"], note["exit_code"]) == (False, 2)
 
 
+def test_json_does_not_repeat_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url in ("postgresql://ada:canary@localhost:1/x", "postgresql://ada:can/ary@localhost:1/x"):
+        monkeypatch.setattr(sys, "argv", ["synth", "run", url, "--json"])  # neither --table nor --query
+        assert guarded(app) == 2
+        told = capsys.readouterr()
+        assert json.loads(told.out)["dataset"].startswith("postgresql://")
+        assert "ary" not in told.out + told.err
+
+
 def test_a_surprise_leaves_its_words_in_a_private_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def surprise() -> None:
         raise ValueError("canary@example.org")
@@ -249,8 +264,8 @@ def test_a_surprise_leaves_its_words_in_a_private_file(tmp_path: Path, capsys: p
 def declared(
     home: Home, source: dict[str, Any], taken: dict[str, Path] | None = None, **wishes: Any
 ) -> tuple[str, Any]:
-    name, file = declare(source, None, Wishes(**wishes), taken or {}, home)
-    return name, pyyaml.safe_load(file.read_text("utf-8"))["attributes"]
+    spec, file = declare(source, None, Wishes(**wishes), taken or {}, home)
+    return spec.name, pyyaml.safe_load(file.read_text("utf-8"))["attributes"]
 
 
 @pytest.mark.parametrize(
@@ -272,13 +287,27 @@ def test_two_sources_of_one_name_stay_two_datasets(home: Home) -> None:
     taken: dict[str, Path] = {}
     for path, name in (("/a/x.csv", "x"), ("/b/x.csv", "x_2"), ("/a/x.csv", "x"), ("/b/x.csv", "x_2")):
         found, file = declare({"type": "file", "path": path}, None, Wishes(), taken, home)
-        taken[found] = file
-        assert found == name
+        taken[found.name] = file
+        assert found.name == name
+
+
+def test_two_first_runs_at_once_take_two_names(home: Home) -> None:
+    def first(path: str) -> tuple[str, str]:
+        spec, _ = declare({"type": "file", "path": path}, None, Wishes(), {}, home)  # neither has seen the other
+        return spec.name, spec.source.model_dump()["path"]
+
+    paths = [f"/{folder}/customers.csv" for folder in "abcd"]
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(pool.map(first, paths))
+    assert set(found) == {"customers", "customers_2", "customers_3", "customers_4"}
+    assert set(found.values()) == set(paths)
+    for name, path in found.items():
+        assert yaml.load_spec(home.definitions / name / "defs.yaml").source.model_dump()["path"] == path
 
 
 def test_a_projects_own_dataset_is_never_overwritten(home: Home, tmp_path: Path) -> None:
     taken = {"x": tmp_path / "project" / "defs.yaml"}
-    assert declare({"type": "file", "path": "/a/x.csv"}, None, Wishes(), taken, home)[0] == "x_2"
+    assert declare({"type": "file", "path": "/a/x.csv"}, None, Wishes(), taken, home)[0].name == "x_2"
     with pytest.raises(SpecError, match="is declared in"):
         declare({"type": "file", "path": "/a/x.csv"}, "x", Wishes(), taken, home)
 
@@ -295,14 +324,76 @@ def test_wishes_are_typed_by_yaml(home: Home) -> None:
 
 def test_a_password_is_never_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SYNTH_VISITS_PASSWORD", raising=False)
-    name, file = declare(
+    spec, file = declare(
         source_of("postgresql://ada:s%3Acret@db:5432/clinic", "visits", None), None, Wishes(), {}, home
     )
     text = file.read_text("utf-8")
     assert "cret" not in text
     assert "{{ env('SYNTH_VISITS_PASSWORD') }}" in text
     assert os.environ["SYNTH_VISITS_PASSWORD"] == "s%3Acret"
-    assert name == "visits"
+    assert spec.name == "visits"
+    assert spec.source.model_dump()["url"] == "postgresql://ada:s%3Acret@db:5432/clinic"  # what runs has it
+
+
+UNCLEAR = [
+    "postgresql://ada:cana/ry@db/clinic",
+    "postgresql://ada:cana#ry@db/clinic",
+    "postgresql://ada:cana?ry@db/clinic",
+    "postgresql://ada:cana@ry@db/clinic",
+    "postgresql://ada:1/canary@db/clinic",
+    "postgresql://ada:canary",
+    "postgres://ada@db/clinic?password=canary",
+    "postgresql://ada@db/clinic?sslmode=require&PASSWORD=canary",
+    "postgresql://ada@db/clinic?p%61ssword=canary",
+    "postgresql://ada@db/clinic?sslpassword=canary",
+]
+
+
+@pytest.mark.parametrize("url", UNCLEAR)
+def test_a_password_that_cannot_be_told_apart_is_refused_and_not_repeated(
+    url: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["run", url], ["init", "visits", "--from", url]):
+        monkeypatch.setattr(sys, "argv", ["synth", *command, "--table", "visits", "--json"])
+        assert guarded(app) == 2
+        told = capsys.readouterr()
+        assert "PGPASSWORD" in told.err
+        assert "cana" not in told.err + told.out
+    assert not any("cana" in file.read_text("utf-8") for file in home.root.rglob("*.yaml"))
+    with pytest.raises(SpecError, match="told apart"):  # past the command line's own check
+        declare({"type": "sql", "url": url, "table": "visits"}, None, Wishes(), {}, home)
+
+
+@pytest.mark.parametrize(
+    ("uri", "password"),
+    [
+        ("postgresql://ada:p%40ss@db:5432,other:5433/clinic?passfile=/x", "p%40ss"),
+        ("postgresql://ada@[::1]:5432/clinic", None),
+        ("postgresql:///clinic?host=/run/postgresql", None),
+        ("sqlite:////data/a:b@c.db", None),
+        ("ftp://ada:secret@host/x@1.csv", "secret"),
+        ("s3://bucket/a@b:c.csv", None),
+        ("https://host:8080/a@2x.csv?sig=1", None),
+        ("zip://a.csv::https://host:80/b.zip", None),
+        ("/data/a:b@c.csv", None),
+    ],
+)
+def test_passwords_are_told_apart(uri: str, password: str | None) -> None:
+    found = split_password(uri)
+    assert (found[1] if found else None) == password
+    assert found is None or "".join(found) == uri
+
+
+def test_a_password_of_a_file_is_not_written_either(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNTH_X_PASSWORD", raising=False)
+    _, found = declared(home, source_of("ftp://ada:secret@host/x.csv", None, None))
+    assert found["source"]["path"] == "ftp://ada:{{ env('SYNTH_X_PASSWORD') }}@host/x.csv"
+    with pytest.raises(SpecError, match="holdout file holds a password"):
+        declared(home, {"type": "file", "path": "/x.csv"}, holdout="ftp://ada:secret@host/x.csv")
+    with pytest.raises(SpecError, match="holds a password") as raised:
+        source_of("zip://a.csv::https://ada:secret@host/b.zip", None, None)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_path_that_looks_like_a_template_stays_a_path(home: Home) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from synth_pipeline.errors import SpecError
 from synth_pipeline.orchestration import SyntheticDataset
 from synth_pipeline.orchestration.component import INVALID, Attributes, dataset_definitions
 from synth_pipeline.orchestration.location import code_location, declared
 from synth_pipeline.orchestration.nouns import NOUNS
 from synth_pipeline.orchestration.places import Places
+from synth_pipeline.orchestration.timetable import partitions_of
 from synth_pipeline.spec.dataset import DatasetSpec
 from synth_pipeline.spec.yaml import COMPONENT
 from synth_pipeline.stages.run import NOUNS as STAGES
@@ -163,6 +165,36 @@ def test_a_tick_of_listed_partitions_requests_each(instance: dg.DagsterInstance)
     assert [r.partition_key for r in requests(found, AT, instance)] == ["north", "south"]
 
 
+@pytest.mark.parametrize(("start", "second"), [("2026-07-01", "2026-07-08"), ("2026-07-05", "2026-07-12")])
+def test_a_week_begins_on_the_weekday_of_the_first(start: str, second: str) -> None:
+    spec = DatasetSpec.model_validate(
+        {"name": "visits", "source": SOURCE, "partitions": {"type": "weekly", "start": start, "column": "day"}}
+    )
+    partitions = partitions_of(spec)
+    assert partitions is not None
+    assert list(partitions.get_partition_keys(current_time=AT))[:2] == [start, second]
+
+
+def test_a_month_that_starts_in_its_middle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="starts on its first day") as raised:
+        definitions(partitions={"type": "monthly", "start": "2026-07-15", "column": "day"})
+    assert raised.value.fix == "start: 2026-07-01"
+    declare(tmp_path / "home", "bad", yaml_of("bad", "  partitions: {type: monthly, start: 2026-07-15, column: day}\n"))
+    declare(tmp_path / "home", "worse", yaml_of("worse", "  schedule: {cron: '0 4 * * *', timezone: Mars/Base}\n"))
+    declare(tmp_path / "home", "good", yaml_of("good"))
+    specs = {spec.key.to_user_string(): spec for spec in code_location().resolve_all_asset_specs()}
+    assert "good/release" in specs
+    assert "starts on its first day" in (specs[f"bad/{INVALID}"].description or "")
+
+
+def test_days_are_those_of_the_schedules_clock(instance: dg.DagsterInstance) -> None:
+    """Soon after midnight in Tokyo yesterday is complete there, and in UTC has hours to go."""
+    daily = {"type": "daily", "start": "2026-07-01", "column": "day"}
+    found = definitions(schedule={"cron": "30 0 * * *", "timezone": "Asia/Tokyo"}, partitions=daily)
+    at = datetime.datetime(2026, 9, 30, 15, 30, tzinfo=datetime.UTC)  # 0:30 on the first of October
+    assert [r.partition_key for r in requests(found, at, instance)] == ["2026-09-30"]
+
+
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +236,16 @@ def test_a_wrong_yaml_is_one_failing_asset_and_the_others_load(
     assert not result.success
     [failure] = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     assert told in str(failure.step_failure_data.user_failure_data.description)
+
+
+def test_a_projects_dataset_stands_before_the_ad_hoc_one_of_its_name(tmp_path: Path) -> None:
+    """`synth run customers.csv` first, `synth init customers` in the project next."""
+    declare(tmp_path / "home", "wine", yaml_of("wine"))
+    declare(tmp_path / "home", "mine", yaml_of("mine"))
+    found = {spec.key.to_user_string() for spec in code_location().resolve_all_asset_specs()}
+    assert {"wine/release", "mine/release"} <= found
+    assert not any(INVALID in key for key in found)
+    assert not declared()["wine"].is_relative_to(tmp_path)
 
 
 def test_the_components_schema_is_the_specs() -> None:

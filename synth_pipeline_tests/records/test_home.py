@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import stat
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from synth_pipeline.errors import StorageBusy, StorageError
-from synth_pipeline.records.home import Home, lease
+from synth_pipeline.records.home import Home, lease, pointers
 
 
 def test_home_is_private(home: Home) -> None:
@@ -26,6 +28,26 @@ def test_pointers_round_trip_by_partition(home: Home) -> None:
     home.point("adult", "train", "2026-10", {"plan_id": "b"})
     assert home.pointed("adult", "train", None) == {"plan_id": "a"}
     assert home.pointed("adult", "train", "2026-10") == {"plan_id": "b"}
+
+
+def test_a_run_finds_its_own_pointer_first(home: Home) -> None:
+    for run, plan in (("one", "a"), ("two", "b")):
+        home.point("adult", "train", None, {"plan_id": plan}, run)
+        home.point("adult", "train", "2026-10", {"plan_id": f"{plan}-october"}, run)
+    assert home.pointed("adult", "train", None, "one") == {"plan_id": "a"}
+    assert home.pointed("adult", "train", "2026-10", "one") == {"plan_id": "a-october"}
+    assert home.pointed("adult", "train", None) == home.pointed("adult", "train", None, "three") == {"plan_id": "b"}
+
+
+def test_pointers_of_old_runs_are_cleared_up(home: Home) -> None:
+    home.point("adult", "train", None, {"plan_id": "a"}, "one")
+    [own] = home.folder("work", "adult", "train").glob("run-one*")
+    os.utime(own, (0, 0))
+    assert own not in pointers(own.parent)
+    home.point("adult", "train", None, {"plan_id": "b"}, "two")
+    assert not own.exists()
+    assert home.pointed("adult", "train", None, "one") == {"plan_id": "b"}
+    assert {path.name for path in pointers(own.parent)} == {"current.json", "run-two.json"}
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a\0b", "x" * 300])
@@ -52,3 +74,25 @@ def test_a_live_lease_is_never_stolen_and_a_killed_one_is_free(tmp_path: Path) -
     holder.join()
     with lease(tmp_path / "work", wait=5):
         pass
+
+
+def test_a_lock_file_that_was_removed_while_waiting_is_no_lease(tmp_path: Path) -> None:
+    """`forget` removes lock files: who has waited for one holds nothing that others would see."""
+    lock = tmp_path / "work.lock"
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with lease(tmp_path / "work", wait=30):
+            entered.set()
+            leave.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        with lease(tmp_path / "work"):
+            waiting = pool.submit(wait)
+            time.sleep(0.4)
+            lock.unlink()
+        assert entered.wait(30)
+        with pytest.raises(StorageBusy), lease(tmp_path / "work", wait=0):
+            pass
+        leave.set()
+        waiting.result(30)
