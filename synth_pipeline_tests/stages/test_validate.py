@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import re
@@ -109,3 +108,22 @@ def test_no_setting_starts_the_count_of_attempts_again(run: Run) -> None:
     assert counted({}, {"min_leaf": 90}, {}) == 3
     assert counted({}, {}, {"queries": 900}, again=False) == 4  # the same rows, with other audit rows beside them
     assert counted({}, {}, {"policy": "public"}, again=False) == 4  # the same rows under other limits
+
+
+def test_fresh_keys_are_checked_and_a_small_key_space_is_judged(run: Run) -> None:
+    spec = run.spec.model_dump(mode="json", exclude_unset=True)
+    source = Path(spec["source"]["path"])
+    header, *lines = source.read_text().splitlines()
+    keyed = [re.sub(r"^P\d+", f"P{i:04d}", line) + f",{i % 40},{i // 40}" for i, line in enumerate(lines)]
+    source.write_text("\n".join([f"{header},bed,week", *keyed]) + "\n")
+    spec["columns"] = {"person": {"meaning": "identifier", "roles": ["primary_key"]}, "bed": {"meaning": "category"}}
+    spec["constraints"] = [{"type": "unique", "columns": ["person"]}, {"type": "unique", "columns": ["bed", "week"]}]
+    made = replace(run, spec=DatasetSpec.model_validate(spec))
+    result = validate(made, *_until_validate(made))
+    card = Scorecard.from_json(json.loads((result.folder / "scorecard.json").read_bytes()))
+    assert card.scores["constraint_violations"].value == 0.0
+    assert [rule["of"] for rule in card.details["constraints"]] == [50, 50]
+    assert card.details["sizes"]["synthetic"] > 40 * 30  # more than there are keys
+    page = (result.folder / "report.html").read_text()
+    assert "source: kind" in page
+    assert str(source.parent) not in page
