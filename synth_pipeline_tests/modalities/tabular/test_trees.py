@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from synth_pipeline.errors import SpecError, StorageError, TrainingError
 from synth_pipeline.features.constraints import age_of, violations
 from synth_pipeline.modalities.tabular.configs import Trees as Config
-from synth_pipeline.modalities.tabular.models.trees import Trees
+from synth_pipeline.modalities.tabular.models.trees import Trees, _halves
 from synth_pipeline.modalities.tabular.models.trees_drawing import Drawer, leaf_of
 from synth_pipeline.modalities.tabular.models.trees_growing import grow, ordering, variable
 from synth_pipeline.protocols.generator import SampleRequest
@@ -433,3 +433,12 @@ def test_its_own_copy_test_raises_the_leaf(shared: Path) -> None:
     loose = Trees(Config(), copy_limit=0.9)
     loose.fit(Records.of(table), Seeds(0), lambda step, values: None)
     assert loose.summary()["min_leaf"] < model.summary()["min_leaf"]
+
+
+def test_the_copy_test_has_no_person_on_both_sides() -> None:
+    units = np.repeat(np.arange(300), np.random.default_rng(0).integers(1, 40, 300))
+    first, second = _halves(len(units), units, np.random.default_rng(1))
+    assert len(first) == len(second) > len(units) / 3
+    assert not set(units[first]) & set(units[second])
+    first, second = _halves(100, None, np.random.default_rng(1))
+    assert sorted([*first, *second]) == list(range(100))

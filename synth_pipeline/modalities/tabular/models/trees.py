@@ -168,8 +168,7 @@ class Trees:
         """The leaf that its own copy test allows: learn each half of train in turn, with the other half held out."""
         if inner.num_rows < 10 * copying.FLOOR:
             return max(copying.FLOOR, inner.num_rows // 4)
-        pick = seeds.generator().permutation(inner.num_rows)[:_TEST_ROWS]
-        halves = [np.sort(half) for half in np.array_split(pick, 2)]
+        halves = _halves(inner.num_rows, units, seeds.generator())
         folds = [inner.take(pa.array(half)) for half in halves]
         hidden: list[str] = []
         if inner.num_rows > _TEST_ROWS:
@@ -206,6 +205,18 @@ class Trees:
 
 def _variables(encoder: TableEncoder) -> tuple[Any, ...]:
     return tuple(variable(book.size, book.ordered) for book in encoder.books)
+
+
+def _halves(rows: int, units: np.ndarray | None, rng: np.random.Generator) -> list[np.ndarray]:
+    """Two disjoint random sets of rows; no person is in both, as none is in both train and holdout."""
+    pick = rng.permutation(rows)[:_TEST_ROWS]
+    if units is not None:
+        persons, whose = np.unique(units[pick], return_inverse=True)
+        side = (rng.permutation(len(persons)) % 2)[whose]
+        alike = min(int((side == 0).sum()), int((side == 1).sum()))
+        if alike >= 5 * copying.FLOOR:
+            return [np.sort(pick[side == one][:alike]) for one in (0, 1)]
+    return [np.sort(half) for half in np.array_split(pick, 2)]
 
 
 def _rows(records: Records, seeds: Seeds) -> tuple[pa.Table, np.ndarray | None]:
