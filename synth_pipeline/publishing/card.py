@@ -108,9 +108,9 @@ def _measured(manifest: Manifest) -> str:
             f"| {name} | {_number(gate.get('value'))} | {between} | {_number(gate.get('threshold'))} | {verdict} |"
         )
     many = (
-        f"{manifest.validation.attempts} synthetic contents have been scored under this plan"
+        f"{manifest.validation.attempts} synthetic contents of this source and kind of generator have been scored"
         if (manifest.validation.attempts > 1)
-        else "This is the first synthetic content scored under this plan"
+        else "This is the first synthetic content of this source and kind of generator that was scored"
     )
     return "\n".join(rows) + f"\n\n{many}. Everything else measured: `scorecard.json`; in pictures: `report.html`."
 

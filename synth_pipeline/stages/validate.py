@@ -71,9 +71,9 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         root = str(real.facts.get("root", ""))
         ledger = Ledger(run.home.ledger)
         ledger.derive(root, run.spec.name, "validate", folder)
-        attempts = ledger.attempt(
-            root, run.spec.name, run.partition, run.spec.generator.type, _scored(run, synthetic, model)
-        )
+        # new source rows are a new question; new settings for the same rows are another try at the old one
+        asked = f"{run.spec.generator.type} of {real.facts.get('ingested', '')}"
+        attempts = ledger.attempt(root, run.spec.name, run.partition, asked, _scored(run, synthetic, model))
         tick("validate", 0, note="reading")
         with TemporaryDirectory(dir=folder) as scratch:
             evidence, warnings = _evidence(run, real, released, model, Path(scratch))

@@ -1,14 +1,17 @@
 """kill -9 at every commit of every stage, then again: the end is what an undisturbed run comes to.
 
-Crash points are not hand-picked: the process dies just before, then just after, its first new exclusive create or
-replace, is started again, and so on until it comes to the end.
+Crash points are not hand-picked: the process dies just before, then just after, its first exclusive create (what
+commits), is started again, and so on until it comes to the end; then the same for its first, second, … replace (what
+points).
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,32 +20,31 @@ from synth_pipeline.records.home import Home
 from synth_pipeline_tests.end_to_end.people import csv
 
 
-def _through(folder: Path, source: Path, die: str, answer: object) -> None:
-    """All six stages; `die`: "before" or "after" the first commit that this process makes, "" never."""
-    import synth_pipeline.records.files as files
+def _through(folder: Path, source: Path, die: tuple[str, str, int] | None, answer: object) -> None:
+    """All six stages; `die`: "before" or "after", which call ("link", "replace"), at its how-manieth."""
     from synth_pipeline.spec.dataset import DatasetSpec
     from synth_pipeline.stages import export, generate, ingest, protect, train, validate
     from synth_pipeline.stages.run import Run, manifest
 
-    link, replace = os.link, os.replace
-
-    def deadly(real):  # type: ignore[no-untyped-def]
-        def call(source: str, target: str) -> None:
-            if die == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            real(source, target)
-            if die == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        return call
-
     if die:
-        files.os.link, files.os.replace = deadly(link), deadly(replace)  # type: ignore[attr-defined]
+        when, name, nth = die
+        real, calls = getattr(os, name), itertools.count(1)
+
+        def deadly(one: str, other: str) -> None:
+            last = next(calls) == nth
+            if last and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(one, other)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(os, name, deadly)
     spec = DatasetSpec.model_validate(
         {
             "name": "people",
             "source": {"type": "file", "path": str(source)},
-            "generator": {"type": "trees", "min_leaf": 400},
+            "split": {"fraction": 0.5},
+            "generator": {"type": "trees", "min_leaf": 500},
             "generation": {"shard_rows": 700},
         }
     )
@@ -71,7 +73,7 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(tmp_path: Path) -> N
     )
     source = csv(tmp_path, rows=6_000)
 
-    def go(folder: Path, die: str) -> dict[str, object] | None:
+    def go(folder: Path, die: tuple[str, str, int] | None) -> dict[str, object] | None:
         answer = context.Queue()
         child = context.Process(target=_through, args=(folder, source, die, answer))
         child.start()
@@ -81,13 +83,19 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(tmp_path: Path) -> N
         assert child.exitcode == -signal.SIGKILL, f"ended with {child.exitcode}"
         return None
 
-    undisturbed = go(tmp_path / "a", "")
+    def until_the_end(folder: Path, deaths: Iterator[tuple[str, str, int]]) -> tuple[int, dict[str, object]]:
+        for kills, die in enumerate(deaths):
+            if ended := go(folder, die):
+                return kills, ended
+            assert kills < 200
+        raise AssertionError
+
+    undisturbed = go(tmp_path / "a", None)
     assert undisturbed is not None
-    kills, ended = 0, None
-    while ended is None:
-        ended = go(tmp_path / "b", "after" if kills % 2 else "before")
-        kills += 1
-        assert kills < 200
-    assert kills > 12
-    assert ended["ids"] == undisturbed["ids"]
-    assert ended["versions"] == ["v0001"]
+    commits = itertools.cycle([("before", "link", 1), ("after", "link", 1)])
+    pointers = (("after", "replace", nth) for nth in itertools.count(1))
+    for folder, deaths, fewest in (("b", commits, 20), ("c", pointers, 6)):
+        kills, ended = until_the_end(tmp_path / folder, deaths)
+        assert kills >= fewest
+        assert ended["ids"] == undisturbed["ids"]
+        assert ended["versions"] == ["v0001"]
