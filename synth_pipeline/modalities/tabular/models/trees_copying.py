@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from synth_pipeline.protocols.measure import Evidence
+from synth_pipeline.seeds import Seeds
+
 FLOOR = 20
 """No leaf is smaller unless the user says so, whatever the copy test allows."""
 _ROUNDS = 4
@@ -27,23 +30,26 @@ class CopyTest:
 
     def keeps(self, limit: float) -> bool:
         """Neither leaning on training rows nor repeating them more than unseen rows would be repeated."""
-        slack = max(0.001, 3 * np.sqrt(self.exact_reference / self.queries))
+        slack = max(0.001, np.sqrt(self.exact_reference / self.queries))
         return self.excess <= limit and self.exact <= self.exact_reference + slack
 
 
 def nearest_share(drawn: pa.Table, learned: pa.Table, unseen: pa.Table) -> tuple[float, float, float]:
-    """Share of drawn rows nearer to `learned` than to `unseen` (a tie counts half), and the rates of exact matches.
+    """Share of drawn rows nearer to `learned` than to `unseen` (a tie counts half), and the rates of exact matches
+    with rows that one alone has.
 
-    Distances are those of the gate that will judge the release: what it sees, this test must see.
+    Distances and matches are those of the gates that will judge the release: what they see, this test must see.
     """
     from synth_pipeline.evaluation.columns import compared, points
+    from synth_pipeline.evaluation.copying import exact
     from synth_pipeline.evaluation.neighbours import nearest
 
     cols = compared(learned, unseen, drawn)
     queries, *sides = points([drawn, learned, unseen], [learned, unseen], cols)
     near, far = (np.round(nearest(queries, side).distance, 5) for side in sides)
     wins = float((near < far).mean()) + 0.5 * float((near == far).mean())
-    return wins, float((near == 0).mean()), float((far == 0).mean())
+    _, met = exact(Evidence(learned, unseen, drawn, drawn, Seeds(0)))
+    return wins, met["in_train"] / met["of"], met["in_holdout"] / met["of"]
 
 
 def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> int:
@@ -63,7 +69,7 @@ def choose_leaf(measure: Callable[[int], CopyTest], rows: int, limit: float) -> 
             ahead = max(leaf * min(max(step, 0.25), 0.8), FLOOR, failed * 1.1)
         else:
             failed = leaf
-            ahead = leaf * min(max(step, 1.12), 4)
+            ahead = leaf * min(max(step, 1.12 if test.excess > limit else 2), 4)
         if ahead > passed / 1.1:
             break
         if ahead > rows / 2:
