@@ -48,6 +48,8 @@ def nearest_share(drawn: pa.Table, learned: pa.Table, unseen: pa.Table) -> tuple
     queries, *sides = points([drawn, learned, unseen], [learned, unseen], cols)
     near, far = (np.round(nearest(queries, side).distance, 5) for side in sides)
     wins = float((near < far).mean()) + 0.5 * float((near == far).mean())
+    if not (near == 0).any():
+        return wins, 0.0, float((far == 0).mean())
     _, met = exact(Evidence(learned, unseen, drawn, drawn, Seeds(0)))
     return wins, met["in_train"] / met["of"], met["in_holdout"] / met["of"]
 
