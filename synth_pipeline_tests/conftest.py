@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from synth_pipeline.records.home import Home
 
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+# The same examples in every run, and none of them timed; SYNTH_HYPOTHESIS=search looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("SYNTH_HYPOTHESIS", "same"))
 SHARED = Path(os.environ.get("SYNTH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

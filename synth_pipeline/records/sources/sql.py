@@ -294,7 +294,7 @@ def password_of(url: str) -> tuple[str, str, str]:
     at = len(url) - len(options)
     for option in options.split("&") if options else ():
         name, equals, _ = option.partition("=")
-        clear &= bool(equals)
+        clear &= bool(name and equals)
         if name in ("password", "sslpassword"):
             spans.append((at + len(name) + 1, at + len(option)))
         at += len(option) + 1
