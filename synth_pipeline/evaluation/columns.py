@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth_pipeline.protocols.points import Points
 from synth_pipeline.records.schema import Column, Meaning, columns, default_meaning
 
 Array = np.ndarray
@@ -76,20 +76,6 @@ def missing(table: pa.Table, column: Column) -> Array:
     return texts(table, column.name).is_null().to_numpy(zero_copy_only=False)
 
 
-@dataclass(frozen=True)
-class Points:
-    """Rows for the neighbour search, one contiguous array per column: float32, and all within a mismatch at ≥ 1."""
-
-    axes: Array  # float32 (number columns, rows)
-    levels: Array  # int32 (level columns, rows)
-
-    def __len__(self) -> int:
-        return self.axes.shape[1]
-
-    def take(self, rows: Array) -> Points:
-        return Points(np.ascontiguousarray(self.axes[:, rows]), np.ascontiguousarray(self.levels[:, rows]))
-
-
 def points(tables: Sequence[pa.Table], reference: Sequence[pa.Table], cols: Sequence[Column]) -> list[Points]:
     """Each table on one common scale that is fitted on all `reference` rows together.
 
@@ -118,15 +104,20 @@ def points(tables: Sequence[pa.Table], reference: Sequence[pa.Table], cols: Sequ
     ]
 
 
-def matrix(tables: Sequence[pa.Table], cols: Sequence[Column]) -> tuple[list[Array], list[bool]]:
-    """Each table as a float64 matrix for boosted trees, and which of its columns are levels (≤ 250 codes)."""
+def matrix(
+    tables: Sequence[pa.Table], reference: Sequence[pa.Table], cols: Sequence[Column]
+) -> tuple[list[Array], list[bool]]:
+    """Each table as a float64 matrix for boosted trees, and which of its columns are levels (≤ 250 codes).
+
+    Codes go by the commonest levels of the `reference` tables together; all others share the last one.
+    """
     stacked: list[list[Array]] = [[] for _ in tables]
     for column in cols:
         if is_number(column):
             for out, table in zip(stacked, tables, strict=True):
                 out.append(np.clip(numbers(table, column.name), -1e300, 1e300))
         else:
-            counted = pa.chunked_array([texts(table, column.name) for table in tables]).value_counts()
+            counted = pa.chunked_array([texts(table, column.name) for table in reference]).value_counts()
             counts = counted.field("counts").to_numpy(zero_copy_only=False)
             common = counted.field("values").take(pa.array(np.argsort(-counts, kind="stable")[:249]))
             for out, table in zip(stacked, tables, strict=True):

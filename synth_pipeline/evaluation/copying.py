@@ -7,25 +7,24 @@ train's, mean((w - π) / (1 - π)) is 0 for a generator that copies nobody and 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, numbers, points, subset, texts
+from synth_pipeline.evaluation.columns import Unfit, subset
 from synth_pipeline.evaluation.intervals import effective, wilson
+from synth_pipeline.evaluation.keys import comparable, value_keys
 from synth_pipeline.evaluation.neighbours import Nearest, nearest
+from synth_pipeline.evaluation.table import features_of
+from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Score
-from synth_pipeline.records.schema import Column, columns
+from synth_pipeline.records.schema import columns
 
 Array = np.ndarray
 NEAR_UNIQUE = 0.2
 """A column is replayable when at least this part of its real values occurs once: ids, amounts, free text."""
 _BINS = 20
-_ROUNDED_BITS = 20  # of a double's 52: numbers that agree to ten digits are equal
 _COPIES = 4
 """A table may be stored this many times over without its rows becoming common."""
 
@@ -48,18 +47,16 @@ class Share:
 def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
     """`nearest_share` and `copy_excess` of the synthetic rows, and histograms of the distances."""
     train, holdout = evidence.train, evidence.holdout
-    cols = compared(train, holdout, evidence.synthetic)
     rng = evidence.seeds.child("nearness").generator()
     synthetic = subset(evidence.synthetic, evidence.queries, rng)
-    _require(len(cols), train.num_rows, holdout.num_rows, synthetic.num_rows)
-    queries, trained, held = points([synthetic, train, holdout], [train, holdout], cols)
+    _require(train.num_rows, holdout.num_rows, synthetic.num_rows)
+    queries, trained, held = map(features_of(evidence).points, (synthetic, train, holdout))
     to_train, to_holdout = nearest(queries, trained), nearest(queries, held)
-    slack = 1e-5 * (1 + len(cols))
-    tied = np.abs(to_train.distance - to_holdout.distance) <= slack
+    tied = np.isclose(to_train.distance, to_holdout.distance, rtol=1e-5, atol=queries.rounding)
     met = to_train.weight + to_holdout.weight
     mine = np.where(tied, to_train.weight / met, (to_train.distance < to_holdout.distance).astype(float))
 
-    units = np.concatenate(_units(evidence))
+    units = np.concatenate(units_of(evidence))
     weights = np.zeros(units.max() + 1)
     for side, part, offset in ((to_train, mine, 0), (to_holdout, 1 - mine, train.num_rows)):
         weights += np.bincount(units[side.row + offset], side.part * part[side.query], minlength=len(weights))
@@ -90,10 +87,10 @@ def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
 
     A row that several persons share is nobody's in particular: meeting it tells nothing, and does not count.
     """
-    cols = compared(evidence.train, evidence.holdout, evidence.released)
-    _require(len(cols), evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
-    train, holdout, asked = (_row_keys(table, cols) for table in (evidence.train, evidence.holdout, evidence.released))
-    (value, low, high), rates = _join(_held((train, holdout), _units(evidence)), asked)
+    _require(evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
+    keys = features_of(evidence).keys
+    train, holdout, asked = keys(evidence.train), keys(evidence.holdout), keys(evidence.released)
+    (value, low, high), rates = _join(_held((train, holdout), units_of(evidence)), asked)
     details = {"in_train": rates[0], "in_holdout": rates[1], "of": len(asked)}
     note = (
         f"{rates[0]} released rows equal a training row, {rates[1]} a holdout row, of {len(asked)}; "
@@ -105,16 +102,16 @@ def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
 def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
     """`value_replay_excess`: values that one real unit alone has and released rows repeat; the worst column."""
     released = evidence.released
-    _require(1, evidence.train.num_rows, evidence.holdout.num_rows, released.num_rows)
-    units = _units(evidence)
+    _require(evidence.train.num_rows, evidence.holdout.num_rows, released.num_rows)
+    units = units_of(evidence)
     worst: Score | None = None
     details = []
     for column in columns(evidence.train.schema):
         if any(column.name not in table.column_names for table in (evidence.holdout, released)):
             continue
-        if not _comparable(column.type):
+        if not comparable(column.type):
             continue
-        train, holdout, asked = (_value_keys(table, column) for table in (evidence.train, evidence.holdout, released))
+        train, holdout, asked = (value_keys(table, column) for table in (evidence.train, evidence.holdout, released))
         held = _held((train, holdout), units)
         if held.units[held.lone].sum() < max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             continue
@@ -200,74 +197,6 @@ def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
     return Share(value, *wilson(value, n), n=round(n))
 
 
-def _units(evidence: Evidence) -> tuple[Array, Array]:
-    """One integer per row of train and of holdout, shared by the rows of one person."""
-    rows = evidence.train.num_rows, evidence.holdout.num_rows
-    if evidence.train_units is None or evidence.holdout_units is None:
-        return np.arange(rows[0]), np.arange(rows[0], sum(rows))
-    first, second = np.asarray(evidence.train_units), np.asarray(evidence.holdout_units)
-    _, dense = np.unique(np.concatenate([first, second]), return_inverse=True)
-    return dense[: rows[0]], dense[rows[0] :]
-
-
-def _row_keys(table: pa.Table, cols: Sequence[Column]) -> Array:
-    """64 bits per row: equal rows, equal keys; two of 10⁷ × 10⁶ different rows collide with probability 5 in 10⁷."""
-    keys = np.full(table.num_rows, 0x9E3779B97F4A7C15, np.uint64)
-    for column in cols:
-        keys = _mix(keys ^ _value_keys(table, column))
-    return np.maximum(keys, 1)
-
-
-def _value_keys(table: pa.Table, column: Column) -> Array:
-    """64 bits per value; 0 is a missing one."""
-    if is_number(column):
-        if pa.types.is_integer(column.type) or pa.types.is_temporal(column.type):
-            return _whole_keys(table, column)
-        values = numbers(table, column.name) + 0.0  # -0.0 is 0.0
-        gone = np.isnan(values)
-        return np.where(gone, 0, np.maximum(_mix(_rounded(values)), 1)).astype(np.uint64)
-    from pandas.util import hash_array
-
-    encoded = texts(table, column.name).dictionary_encode()
-    words = np.asarray(encoded.dictionary.to_pylist(), dtype=object)
-    hashed = np.maximum(hash_array(words, categorize=False), 1) if len(words) else np.ones(1, np.uint64)
-    places = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-    return np.where(encoded.is_null().to_numpy(zero_copy_only=False), 0, hashed[places]).astype(np.uint64)
-
-
-def _whole_keys(table: pa.Table, column: Column) -> Array:
-    """Integers and times to the last bit: as doubles, microseconds of one second would be one value."""
-    data = table.column(column.name)
-    if pa.types.is_dictionary(data.type):
-        data = data.cast(data.type.value_type)
-    if pa.types.is_temporal(data.type) and pa.types.is_temporal(column.type):
-        data = data.cast(column.type, safe=False)
-        data = data.cast(pa.int64() if data.type.bit_width == 64 else pa.int32())
-    if pa.types.is_integer(data.type):
-        gone = data.is_null().to_numpy()
-        bits = pc.fill_null(data, 0).cast(pa.int64(), safe=False).to_numpy().view(np.uint64)
-    else:  # a table that was typed otherwise
-        values = numbers(table, column.name)
-        gone = np.isnan(values)
-        whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
-        bits = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
-        bits = np.where(whole, bits, ~_rounded(values))
-    return np.where(gone, 0, np.maximum(_mix(bits), 1)).astype(np.uint64)
-
-
-def _rounded(values: Array) -> Array:
-    """The bits of each number that count."""
-    bits = np.where(np.isnan(values), 0.0, values).view(np.uint64)
-    return (bits + np.uint64(1 << (_ROUNDED_BITS - 1))) >> np.uint64(_ROUNDED_BITS)
-
-
-def _mix(keys: Array) -> Array:
-    """splitmix64's finaliser (Steele 2014)."""
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
-
-
 def _distances(to_train: Nearest, to_holdout: Nearest, between: Nearest) -> dict[str, Any]:
     pooled = np.concatenate([to_train.distance, to_holdout.distance, between.distance])
     edges = np.linspace(0, max(float(np.quantile(pooled, 0.99)), 1e-6), _BINS + 1)
@@ -284,12 +213,6 @@ def _distances(to_train: Nearest, to_holdout: Nearest, between: Nearest) -> dict
     }
 
 
-def _comparable(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _require(cols: int, *rows: int) -> None:
-    if not cols:
-        raise Unfit("no column to compare")
+def _require(*rows: int) -> None:
     if not all(rows):
         raise Unfit("no rows to compare")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
 
 Array = np.ndarray
 LEVEL = 0.95
+_EXACT = 200
+"""Trials below which an interval is the exact one."""
 
 
 def z(level: float = LEVEL) -> float:
@@ -25,6 +28,79 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     half = math.sqrt(q * (share * (1 - share) + q / 4)) / (1 + q)
     # the ends are exact at 0 and 1, where rounding would leave a speck
     return (0.0 if share <= 0 else max(0.0, centre - half)), (1.0 if share >= 1 else min(1.0, centre + half))
+
+
+def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """The exact interval of a share (Clopper & Pearson 1934): never covers too seldom, whatever n."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, n - hits + 1))
+    high = 1.0 if hits >= n else float(beta.ppf(1 - tail, hits + 1, n - hits))
+    return low, high
+
+
+def share(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a share of independent trials: exact below `_EXACT` trials, Wilson's above."""
+    return clopper_pearson(hits, n, level) if 0 < n < _EXACT else wilson(hits / n if n else 0.0, n, level)
+
+
+def risk(attack: tuple[int, int], control: tuple[int, int], level: float = LEVEL) -> tuple[float, float, float]:
+    """R = (a - c) / (1 - c), what an attack gains of what chance leaves over (Giomi et al. 2023), and its interval.
+
+    a, c: success rates given as (hits, n) on training units and on held-out ones. 1 - R is the ratio of two rates of
+    failure; its interval is put together from both rates' own (MOVER-R, Donner & Zou 2012).
+    """
+    (hits, n), (hits_control, n_control) = attack, control
+    if not n or not n_control:
+        return math.nan, -math.inf, 1.0
+    failed, failed_control = 1 - hits / n, 1 - hits_control / n_control
+    if not failed_control:  # chance alone is always right: nothing is left to gain
+        return 0.0, -math.inf, 1.0
+    top = [1 - end for end in reversed(share(hits, n, level))]
+    bottom = [1 - end for end in reversed(share(hits_control, n_control, level))]
+    low, high = _ratio(failed, top, failed_control, bottom)
+    return 1 - failed / failed_control, 1 - high, 1 - low
+
+
+def _ratio(top: float, tops: list[float], bottom: float, bottoms: list[float]) -> tuple[float, float]:
+    """Interval of top / bottom from the intervals of both (equations 9 and 10 of Donner & Zou)."""
+    product = top * bottom
+    under = tops[0] * bottoms[1] * (2 * top - tops[0]) * (2 * bottom - bottoms[1])
+    over = tops[1] * bottoms[0] * (2 * top - tops[1]) * (2 * bottom - bottoms[0])
+    low = (product - math.sqrt(max(product**2 - under, 0.0))) / (bottoms[1] * (2 * bottom - bottoms[1]))
+    if bottoms[0] * (2 * bottom - bottoms[0]) <= 0:
+        return max(low, 0.0), math.inf
+    high = (product + math.sqrt(max(product**2 - over, 0.0))) / (bottoms[0] * (2 * bottom - bottoms[0]))
+    return max(low, 0.0), high
+
+
+def worst(parts: Sequence[Callable[[float], tuple[float, float, float]]]) -> tuple[int, float, float, float]:
+    """Which of several risks is the largest, its value, and an interval of the largest true one.
+
+    Each part gives (value, low, high) at a level. The upper end needs no correction: it is at least that of whichever
+    part is truly largest. The lower end claims that some part is so large: Bonferroni.
+    """
+    at = [part(LEVEL) for part in parts]
+    place = max(range(len(at)), key=lambda i: at[i][0])
+    corrected = (part(1 - (1 - LEVEL) / len(parts))[1] for part in parts)
+    return place, at[place][0], min(max(corrected), at[place][0]), max(high for _, _, high in at)
+
+
+def noticed(deviation: float) -> float:
+    """The effect that a 95 % interval of this standard deviation (under no effect) separates from none in 80 % of
+    cases: 2.8 deviations."""
+    return (z() + NormalDist().inv_cdf(0.8)) * deviation
+
+
+def holm(p: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
+    """Which hypotheses are refused so that all of it errs with probability alpha at most (Holm 1979)."""
+    refused = [False] * len(p)
+    for step, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        if not p[i] <= alpha / (len(p) - step):
+            break
+        refused[i] = True
+    return refused
 
 
 def effective(share: float, variance: float, n: float) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from synth_pipeline.evaluation.columns import Points
 from synth_pipeline.evaluation.threads import spread
+from synth_pipeline.protocols.points import Points, Vectors
 
 Array = np.ndarray
 _QUERIES = 128
@@ -34,13 +34,15 @@ class Nearest:
     part: Array
 
 
-def nearest(queries: Points, side: Points) -> Nearest:
+def nearest(queries: Points | Vectors, side: Points | Vectors) -> Nearest:
     """For each query the nearest rows of `side` by the sum over columns of min(1, difference).
 
     Rows within rounding of the nearest are ties. Equal rows of `side` are searched once.
     """
     import torch
 
+    assert isinstance(queries, Points)
+    assert isinstance(side, Points)
     row_of, first, counts = _distinct(side)
     unique = side.take(first)
     slack = 1e-6 * (1 + len(side.axes) + len(side.levels))
@@ -61,6 +63,41 @@ def nearest(queries: Points, side: Points) -> Nearest:
     query = np.concatenate([pair[0] for pair in pairs]) if pairs else np.empty(0, np.int64)
     row = np.concatenate([pair[1] for pair in pairs]) if pairs else np.empty(0, np.int64)
     return _spread(distance, weight, query, row, row_of, counts)
+
+
+def knn(queries: Points | Vectors, side: Points | Vectors, k: int, skip: Array | None = None) -> tuple[Array, Array]:
+    """The k nearest rows of `side` for each query, nearest first, equal ones by row number: distances (queries, k)
+    float32, rows (queries, k) int64. Where `side` has fewer rows: infinite, -1.
+
+    `skip`: per query a row of `side` that does not count: itself, when rows are held against their own side.
+    """
+    distance = np.full((len(queries), k), np.inf, np.float32)
+    row = np.full((len(queries), k), -1, np.int64)
+
+    def search(start: int) -> None:
+        block = queries.take(np.arange(start, min(start + _QUERIES, len(queries))))
+        apart = _apart(block, side)
+        if skip is not None:
+            apart[np.arange(len(block)), skip[start : start + len(block)]] = np.inf
+        order = np.argsort(apart, axis=1, kind="stable")[:, :k]
+        distance[start : start + len(block), : order.shape[1]] = np.take_along_axis(apart, order, 1)
+        row[start : start + len(block), : order.shape[1]] = order
+
+    spread(search, range(0, len(queries), _QUERIES))
+    return distance, row
+
+
+def _apart(queries: Points | Vectors, side: Points | Vectors) -> Array:
+    if isinstance(queries, Vectors) and isinstance(side, Vectors):
+        return np.sqrt(((queries.values[:, None] - side.values[None]) ** 2).sum(2))
+    assert isinstance(queries, Points)
+    assert isinstance(side, Points)
+    total = np.zeros((len(queries), len(side)), np.float32)
+    for mine, theirs in zip(queries.axes, side.axes, strict=True):
+        total += np.minimum(np.abs(mine[:, None] - theirs[None]), 1)
+    for codes, others in zip(queries.levels, side.levels, strict=True):
+        total += codes[:, None] != others[None]
+    return total
 
 
 def _tensors(rows: Points, others: Points) -> list[list[Any]]:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
+_END: ContextVar[tuple[float, float] | None] = ContextVar("end", default=None)
+
+
+class TimedOut(RuntimeError):
+    """The work took longer than it may."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than {seconds:g} s")
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Whatever is spread inside gives up when the time is over."""
+    before = _END.set((time.monotonic() + seconds, seconds))
+    try:
+        yield
+    finally:
+        _END.reset(before)
 
 
 def spread(work: Callable[[Item], Out], items: Iterable[Item]) -> list[Out]:
@@ -17,15 +38,25 @@ def spread(work: Callable[[Item], Out], items: Iterable[Item]) -> list[Out]:
 
     OpenMP's own threads wait for one another after every small loop, spinning; where cores are shared that costs up to
     twenty times the work itself. Here the libraries run single-threaded inside as many threads as there are cores.
+
+    Raises:
+        TimedOut: the time that `within` gives is over.
     """
     import torch
+
+    end = _END.get()
+
+    def timed(item: Item) -> Out:
+        if end and time.monotonic() > end[0]:
+            raise TimedOut(end[1])
+        return work(item)
 
     before = torch.get_num_threads()
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(cores(), initializer=_alone) as pool:
             # scikit-learn speaks of its configuration, which nobody here has changed
             warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed.*")
-            return list(pool.map(work, items))
+            return list(pool.map(timed, items))
     finally:
         torch.set_num_threads(before)
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, subset, texts
 from synth_pipeline.evaluation.intervals import auc, z
+from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.threads import spread
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.records.schema import Column, columns
@@ -29,13 +30,13 @@ def discernible(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     0.5 is perfect. The reference is the same for train against holdout. Equal rows share a fold.
     """
     sides = evidence.train, evidence.holdout, evidence.synthetic
-    cols = compared(*sides)
     size = min(_ROWS, *(side.num_rows for side in sides))
-    if not cols or size < 10:
-        raise Unfit("too few rows or no column to compare")
+    if size < 10:
+        raise Unfit("too few rows to compare")
     rng = evidence.seeds.child("c2st").generator()
     train, holdout, synthetic = (subset(side, size, rng) for side in sides)
-    (t, h, s), levels = matrix((train, holdout, synthetic), cols)
+    matrix = features_of(evidence).matrix
+    (t, levels), (h, _), (s, _) = matrix(train), matrix(holdout), matrix(synthetic)
     (value, variance), (reference, _) = _told_apart(t, (s, h), levels, evidence.seeds.child("c2st"))
     half = z() * float(np.sqrt(variance))
     score = Score(value, max(value - half, 0.0), min(value + half, 1.0), reference, size)
@@ -65,7 +66,7 @@ def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
             "task": None,
             "metric": None,
         }
-    (t, h, s), levels = matrix((train, holdout, synthetic), features)
+    (t, h, s), levels = matrix((train, holdout, synthetic), (train, holdout), features)
     answers = [_answers(target, side, classes) for side in (train, holdout, synthetic)]
     seed = evidence.seeds.child("tstr").integer()
     asked = ~np.isnan(answers[1])

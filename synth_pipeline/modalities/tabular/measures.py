@@ -266,7 +266,7 @@ def _picture(evidence: Evidence) -> dict[str, Any]:
 
 def _features(train: pa.Table, synthetic: pa.Table, cols: list[Column]) -> tuple[Array, Array]:
     """Numbers clipped to train's 1st to 99th percentile, missing ones at its median; the commonest levels as 0 or 1."""
-    (real, drawn), levels = matrix((train, synthetic), cols)
+    (real, drawn), levels = matrix((train, synthetic), (train, synthetic), cols)
     parts: list[list[Array]] = [[], []]
     for place, level in enumerate(levels):
         sides = real[:, place], drawn[:, place]

@@ -1,0 +1,94 @@
+"""All measures of a modality, one by one: what crashes, hangs or has no value is told, and never passes a gate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from synth_pipeline.evaluation.columns import Unfit
+from synth_pipeline.evaluation.threads import TimedOut, within
+from synth_pipeline.protocols.measure import Evidence, Findings, Score
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One piece of work and the scores it promises. `full`: only when the slower measures are asked for.
+
+    `tells`: what it looks at, in a few words, for the list of what was not tested.
+    """
+
+    names: tuple[str, ...]
+    work: Callable[[Evidence], Findings]
+    tells: str = ""
+    full: bool = False
+
+
+def measure_all(measures: Iterable[Measure], evidence: Evidence, seconds: float = 1_800.0) -> Findings:
+    """Every measure's scores with what they cost, and all details together.
+
+    A measure that raises has its promised scores recorded with the kind of error alone, for messages may quote rows;
+    so has one that takes longer than `seconds`.
+    """
+    scores: dict[str, Score] = {}
+    details: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    untested: list[str] = []
+    for measure in measures:
+        if measure.full and not evidence.full:
+            untested.append(f"{measure.tells} (a measure of the full set)")
+            continue
+        begun = time.monotonic()
+        try:
+            found = _limited(measure.work, evidence, seconds)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the measure has no value and its gate stays shut
+            told = str(error) if isinstance(error, Unfit | TimedOut) else type(error).__name__
+            errors[measure.names[0]] = told
+            found = Findings({name: Score(None, error=told) for name in measure.names})
+            if measure.tells:
+                untested.append(f"{measure.tells} ({told})")
+        took = round(time.monotonic() - begun, 3)
+        scores |= {name: replace(score, seconds=took) for name, score in found.scores.items()}
+        scores |= {n: Score(None, error="it gave no value") for n in measure.names if n not in scores}
+        _merge(details, found.details)
+    if errors:
+        details["errors"] = errors
+    if untested:
+        details["not_tested"] = untested
+    return Findings(scores, details)
+
+
+def _limited(work: Callable[[Evidence], Findings], evidence: Evidence, seconds: float) -> Findings:
+    """The work's findings, or TimedOut. A thread cannot be killed: one that hangs is left behind, and gives up at its
+    next `spread`."""
+    box: list[Any] = []
+
+    def run() -> None:
+        try:
+            with within(seconds):
+                box.append(work(evidence))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            box.append(error)
+
+    thread = threading.Thread(target=run, name="measure", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not box:
+        raise TimedOut(seconds)
+    if isinstance(box[0], BaseException):
+        raise box[0]
+    found: Findings = box[0]
+    return found
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Adds details; parts that several measures share are mappings or lists, and grow."""
+    for key, value in more.items():
+        if isinstance(into.get(key), dict) and isinstance(value, Mapping):
+            into[key] = {**into[key], **value}
+        elif isinstance(into.get(key), list) and isinstance(value, list):
+            into[key] = [*into[key], *value]
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value

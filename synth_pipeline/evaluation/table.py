@@ -1,0 +1,42 @@
+"""A table's records as the measures see them: column by column, on scales fitted on all real rows together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from synth_pipeline.evaluation import columns
+from synth_pipeline.evaluation.columns import Unfit
+from synth_pipeline.evaluation.keys import row_keys
+from synth_pipeline.protocols.measure import Evidence, Features
+from synth_pipeline.protocols.points import Points
+
+Array = np.ndarray
+
+
+class TableFeatures:
+    """Numbers by their ranks, levels by equality; identifiers and free text are left out."""
+
+    def __init__(self, train: pa.Table, holdout: pa.Table, *others: pa.Table) -> None:
+        """Raises Unfit when there is no column to compare, or no real row."""
+        self.columns = columns.compared(train, holdout, *others)
+        if not self.columns:
+            raise Unfit("no column to compare")
+        if not (train.num_rows and holdout.num_rows):
+            raise Unfit("no rows to compare")
+        self._real = [table.select([column.name for column in self.columns]) for table in (train, holdout)]
+
+    def keys(self, rows: pa.Table) -> Array:
+        return row_keys(rows, self.columns)
+
+    def points(self, rows: pa.Table) -> Points:
+        return columns.points([rows], self._real, self.columns)[0]
+
+    def matrix(self, rows: pa.Table) -> tuple[Array, list[bool]]:
+        (values,), levels = columns.matrix([rows], self._real, self.columns)
+        return values, levels
+
+
+def features_of(evidence: Evidence) -> Features:
+    """The modality's own, or those of a table."""
+    return evidence.features or TableFeatures(evidence.train, evidence.holdout, evidence.synthetic, evidence.released)
