@@ -26,6 +26,12 @@ class Contract(Spec):
     sample: int = Field(100_000, gt=0, description="Rows that Great Expectations sees; all rows if there are fewer.")
 
 
+class CanaryAudit(Spec):
+    """One more training, on rows among which canaries were hidden by fair coins: how well are they found again?"""
+
+    canaries: int = Field(1_000, ge=100, le=100_000, description="Made-up rows; about half of them are trained on.")
+
+
 class Validation(Spec):
     """Which policy gates the release."""
 
@@ -36,6 +42,8 @@ class Validation(Spec):
         description="Synthetic rows used as queries of the nearest-neighbour search; the reference is whole.",
     )
     full: bool = Field(False, description="Also the slower measures.")
+    seconds: float = Field(1_800.0, gt=0, description="What takes longer is not measured, and its gate stays shut.")
+    audit: CanaryAudit | None = Field(None, description="Also the canary audit; trains once more.")
 
 
 class Export(Spec):
