@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from synth_pipeline.errors import SpecError, did_you_mean
-from synth_pipeline.evaluation.intervals import searched, z
+from synth_pipeline.evaluation.intervals import holm, searched, z
 from synth_pipeline.evaluation.scorecard import Gate, Verdict
 from synth_pipeline.protocols.measure import Score
 from synth_pipeline.spec.base import Spec
@@ -48,6 +50,7 @@ class Policy(Spec):
     name: str
     version: int
     description: str = ""
+    source_free: bool = Field(False, description="Only for generators that saw no private rows.")
     gates: dict[str, Limit] = Field(min_length=1, description="Measure → its limit.")
 
     def to_json(self) -> dict[str, Any]:
@@ -77,10 +80,40 @@ def load_policy(name: str, base: Path | None = None) -> Policy:
 
 
 def judge(scores: Mapping[str, Score], policy: Policy | Mapping[str, Any], attempts: int = 1) -> tuple[Gate, ...]:
-    """One gate per limit of the policy, against intervals whose error is divided by the number of attempts."""
+    """One gate per limit of the policy, against intervals whose error is divided by the number of attempts.
+
+    To pass, every gate must pass: that errs no more often than one gate does (intersection-union test, Berger 1982). To
+    fail, one is enough: so that many gates do not find fault with honest rows by chance, a failure must also stand
+    Holm's correction over all gates; else it is inconclusive, and blocks as well.
+    """
     if not isinstance(policy, Policy):
         policy = Policy.model_validate(policy)
-    return tuple(_gate(name, limit, scores.get(name), max(attempts, 1)) for name, limit in policy.gates.items())
+    attempts = max(attempts, 1)
+    gates = [_gate(name, limit, scores.get(name), attempts) for name, limit in policy.gates.items()]
+    known = [gate for gate in gates if gate.value is not None]
+    stands = dict(
+        zip([gate.name for gate in known], holm([_p(gate, attempts) for gate in known], 0.05 / attempts), strict=True)
+    )
+    told = "; together with the other gates that may be chance (Holm)"
+    return tuple(
+        replace(gate, verdict="inconclusive", reason=gate.reason + told)
+        if gate.verdict == "fail" and not stands.get(gate.name)
+        else gate
+        for gate in gates
+    )
+
+
+def refuse_unless_free(policy: Policy, source_free: bool) -> None:
+    """A policy without privacy gates is for generators that were shown no private row.
+
+    Raises:
+        SpecError: the policy is such a one, and the generator is not.
+    """
+    if policy.source_free and not source_free:
+        raise SpecError(
+            f'policy "{policy.name}" has no privacy gates: it is for generators that see no private rows',
+            fix="choose `internal` or `public`",
+        )
 
 
 def aim(limit: float, train: int, holdout: int, queries: int) -> float:
@@ -140,6 +173,22 @@ def _gate(name: str, limit: Limit, score: Score | None, attempts: int) -> Gate:
         needed = math.ceil(score.n * ((sign * (bad - value)) / room) ** 2)
         reason += f"; about {needed} rows or units would tell, {score.n} were there"
     return Gate(name, value, low, high, threshold, "inconclusive", reason)
+
+
+def _p(gate: Gate, attempts: int) -> float:
+    """The smallest level at which the gate's interval would still break its limit; 1 for one that does not fail."""
+    if gate.verdict != "fail":
+        return 1.0
+    assert gate.value is not None
+    assert gate.low is not None
+    assert gate.high is not None
+    above = gate.value > gate.threshold
+    reach = gate.value - gate.low if above else gate.high - gate.value
+    if reach <= 0:  # an exact value
+        return 0.0
+    grow = abs(gate.value - gate.threshold) / reach
+    certain = (gate.high if above else gate.low) == gate.value  # such ends grow with the square, see _widened
+    return 2 * (1 - NormalDist().cdf(z(1 - 0.05 / attempts) * (math.sqrt(grow) if certain else grow)))
 
 
 def _unknown(score: Score | None, limit: Limit) -> str:

@@ -96,7 +96,7 @@ def noticed(deviation: float) -> float:
 def holm(p: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     """Which hypotheses are refused so that all of it errs with probability alpha at most (Holm 1979)."""
     refused = [False] * len(p)
-    for step, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+    for step, i in enumerate(sorted(range(len(p)), key=lambda i: (math.isnan(p[i]), p[i]))):
         if not p[i] <= alpha / (len(p) - step):
             break
         refused[i] = True

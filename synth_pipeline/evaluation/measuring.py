@@ -26,11 +26,11 @@ class Measure:
     full: bool = False
 
 
-def measure_all(measures: Iterable[Measure], evidence: Evidence, seconds: float = 1_800.0) -> Findings:
+def measure_all(measures: Iterable[Measure], evidence: Evidence) -> Findings:
     """Every measure's scores with what they cost, and all details together.
 
     A measure that raises has its promised scores recorded with the kind of error alone, for messages may quote rows;
-    so has one that takes longer than `seconds`.
+    so has one that takes longer than `evidence.seconds`.
     """
     scores: dict[str, Score] = {}
     details: dict[str, Any] = {}
@@ -42,12 +42,12 @@ def measure_all(measures: Iterable[Measure], evidence: Evidence, seconds: float 
             continue
         begun = time.monotonic()
         try:
-            found = _limited(measure.work, evidence, seconds)
+            found = _limited(measure.work, evidence)
         except Exception as error:  # noqa: BLE001 - whatever it is, the measure has no value and its gate stays shut
             told = str(error) if isinstance(error, Unfit | TimedOut) else type(error).__name__
-            errors[measure.names[0]] = told
+            errors[measure.names[0] if measure.names else measure.tells] = told
             found = Findings({name: Score(None, error=told) for name in measure.names})
-            if measure.tells:
+            if measure.names:
                 untested.append(f"{measure.tells} ({told})")
         took = round(time.monotonic() - begun, 3)
         scores |= {name: replace(score, seconds=took) for name, score in found.scores.items()}
@@ -60,23 +60,23 @@ def measure_all(measures: Iterable[Measure], evidence: Evidence, seconds: float 
     return Findings(scores, details)
 
 
-def _limited(work: Callable[[Evidence], Findings], evidence: Evidence, seconds: float) -> Findings:
+def _limited(work: Callable[[Evidence], Findings], evidence: Evidence) -> Findings:
     """The work's findings, or TimedOut. A thread cannot be killed: one that hangs is left behind, and gives up at its
     next `spread`."""
     box: list[Any] = []
 
     def run() -> None:
         try:
-            with within(seconds):
+            with within(evidence.seconds):
                 box.append(work(evidence))
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             box.append(error)
 
     thread = threading.Thread(target=run, name="measure", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(evidence.seconds)
     if not box:
-        raise TimedOut(seconds)
+        raise TimedOut(evidence.seconds)
     if isinstance(box[0], BaseException):
         raise box[0]
     found: Findings = box[0]

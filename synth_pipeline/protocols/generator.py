@@ -22,13 +22,15 @@ class Capabilities:
 
     `conditional`: honours fixed values and weights. `bit_exact`: equal seeds give equal bytes on every machine and
     with any number of workers. `constraints`: keeps them by construction (else the generate stage repairs or rejects).
-    `parallel`: shards may be drawn in several processes at once.
+    `parallel`: shards may be drawn in several processes at once. `source_free`: needs no private row: it is handed the
+    schema alone.
     """
 
     conditional: bool = False
     bit_exact: bool = False
     constraints: bool = False
     parallel: bool = False
+    source_free: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Score:
     note: str = ""
     error: str = ""
     detects: float | None = None
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if value != "" or key not in ("note", "error")}
@@ -64,6 +64,7 @@ class Evidence:
     `units`: per train and holdout row, an integer that rows of one person share (None: every row its own).
     `earlier`: rows of releases that were already made from the same source: what is published adds up.
     `features`: how records are compared; None: as tables, column by column.
+    `seconds`: what one measure may take.
     """
 
     train: pa.Table
@@ -80,6 +81,7 @@ class Evidence:
     full: bool = False
     earlier: pa.Table | None = None
     features: Features | None = None
+    seconds: float = 1_800.0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from synth_pipeline.errors import StorageError, SynthError, TrainingError
 from synth_pipeline.features.constraints import check
@@ -68,6 +69,8 @@ def train(run: Run, protected: Result) -> Result:
         if rows == 0:
             raise TrainingError("there are no training rows", where=run.spec.name, fix="look at the split and filters")
         constraints = learnable_constraints(run.spec.constraints, records.schema(), visible.schema())
+        if cls.capabilities.source_free:
+            visible = without_rows(visible)
         generator = cls(run.spec.generator, constraints, copy_limit=limit)
         begun = time.monotonic()
         tick("train", 0, rows, note=run.spec.generator.type)
@@ -130,6 +133,14 @@ def learned_records(records: Records) -> Records:
         facts=_persons(train_rows, table),
         parts=tuple(part for part in train_rows.parts if part.table == table),
         folder=train_rows.folder,
+    )
+
+
+def without_rows(records: Records) -> Records:
+    """The columns alone, for a generator that claims to need no private row: so it cannot have seen one."""
+    return Records(
+        schemas=records.schemas,
+        datasets={key: ds.dataset(records.schemas[key[0]].empty_table()) for key in records.datasets},
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synth_pipeline.errors import SpecError
-from synth_pipeline.evaluation.gates import Policy, blockers, judge, load_policy, verdict
+from synth_pipeline.evaluation.gates import Policy, blockers, judge, load_policy, refuse_unless_free, verdict
 from synth_pipeline.protocols.measure import Score
 
 
@@ -116,3 +116,43 @@ def test_policies_are_found_by_name_or_path(tmp_path: Path) -> None:
         own.write_text(text)
         with pytest.raises(SpecError, match="not a policy"):
             load_policy(str(own))
+
+
+def _several(scores: dict[str, Score], attempts: int = 1) -> dict[str, str]:
+    policy = Policy.model_validate({"name": "test", "version": 1, "gates": {name: {"max": 0.0} for name in scores}})
+    return {gate.name: gate.verdict for gate in judge(scores, policy, attempts)}
+
+
+def test_one_failure_among_many_gates_must_stand_holms_correction() -> None:
+    weak = Score(0.021, 0.001, 0.041, n=9)  # alone: p just under 0.05
+    honest = {f"h{i}": Score(-0.02, -0.04, 0.0, n=9) for i in range(9)}
+    assert _several({"m": weak}) == {"m": "fail"}
+    told = _several({"m": weak, **honest})
+    assert told.pop("m") == "inconclusive"
+    assert set(told.values()) == {"pass"}
+    strong = Score(0.02, 0.01, 0.03, n=9)  # p = 0.0001 < 0.05 / 10
+    assert _several({"m": strong, **honest})["m"] == "fail"
+    assert _several({"m": Score(0.02, n=9), **honest})["m"] == "fail"  # exact
+    # the first refusal loosens the next: 0.03 ≤ 0.05 / 1
+    assert _several({"a": strong, "m": Score(0.0222, 0.002, 0.0422, n=9)}) == {"a": "fail", "m": "fail"}
+
+
+def test_a_correction_never_lets_anything_pass() -> None:
+    for grow in (0.5, 0.9, 1.0, 1.5):
+        scores = {f"m{i}": Score(0.02, 0.02 - 0.02 * grow, 0.04, n=9) for i in range(6)}
+        assert set(_several(scores).values()) <= {"fail", "inconclusive"}
+
+
+def test_counts_of_all_or_none_grow_with_the_square() -> None:
+    all_ = Score(1.0, 0.01, 1.0, n=4)
+    assert _several({"m": all_}) == {"m": "fail"}
+    assert _several({"m": all_}, attempts=5) == {"m": "inconclusive"}
+
+
+def test_the_policy_without_privacy_gates_is_for_generators_that_saw_nothing() -> None:
+    free = load_policy("source_free")
+    assert set(free.gates) == {"constraint_violations"}
+    refuse_unless_free(free, source_free=True)
+    refuse_unless_free(load_policy("internal"), source_free=False)
+    with pytest.raises(SpecError, match="no private rows"):
+        refuse_unless_free(free, source_free=False)

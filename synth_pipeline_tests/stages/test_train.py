@@ -70,6 +70,19 @@ def with_surrogate() -> tuple[pa.Table, list[Column]]:
     return rows.add_column(0, "name", text).append_column("note", text), cols
 
 
+def test_who_claims_to_need_no_rows_sees_none(
+    home: Home, listening: type[Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "capabilities", Capabilities(source_free=True))
+    rows, cols = with_surrogate()
+    train(made.run(home), made.protected(home, rows, cols))
+    shown = listening.shown[0]
+    assert shown.schema().names == made.table(1).column_names
+    assert shown.rows() == shown.table().num_rows == 0
+    assert not shown.facts
+    assert shown.folder is None
+
+
 def test_generators_see_train_rows_and_learned_columns_only(home: Home, listening: type[Listening]) -> None:
     rows, cols = with_surrogate()
     train(made.run(home), made.protected(home, rows, cols))

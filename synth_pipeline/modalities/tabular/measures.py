@@ -38,7 +38,8 @@ A part that could not be computed is absent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,9 @@ import pyarrow as pa
 
 from synth_pipeline.evaluation import copying, fidelity, utility
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, missing, numbers, subset, texts
+from synth_pipeline.evaluation.measuring import Measure, measure_all
 from synth_pipeline.evaluation.report.suppress import suppressed_column
+from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
 from synth_pipeline.records.schema import Column, Meaning
 
@@ -64,69 +67,73 @@ _FEWEST = 4 * K
 
 def measure(evidence: Evidence) -> Findings:
     """Every measure; one that crashes is recorded with its error and without a value, so that it never passes."""
-    scores: dict[str, Score] = {}
-    details: dict[str, Any] = {"sizes": _sizes(evidence)}
-    errors: dict[str, str] = {}
+    with suppress(Unfit):  # where there is nothing to compare, each measure says so
+        evidence = replace(evidence, features=features_of(evidence))
+    found = measure_all(MEASURES, evidence)
+    return replace(found, details={"sizes": _sizes(evidence), **found.details})
 
-    def attempt(names: tuple[str, ...], work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the measure has no value and its gate stays shut
-            told = str(error) if isinstance(error, Unfit) else type(error).__name__
-            errors[names[0]] = told
-            scores.update({name: Score(None, error=told) for name in names if name not in scores})
 
-    def copied() -> None:
-        found, details["copying"] = copying.nearness(evidence)
-        scores.update(found)
+def _nearness(evidence: Evidence) -> Findings:
+    scores, details = copying.nearness(evidence)
+    return Findings(scores, {"copying": details})
 
-    def exact() -> None:
-        scores["exact_match_excess"], found = copying.exact(evidence)
-        details.setdefault("copying", {})["exact"] = found
 
-    def replayed() -> None:
-        scores["value_replay_excess"], found = copying.replay(evidence)
-        details.setdefault("copying", {})["replay"] = found
+def _exact(evidence: Evidence) -> Findings:
+    score, details = copying.exact(evidence)
+    return Findings({"exact_match_excess": score}, {"copying": {"exact": details}})
 
-    def shaped() -> None:
-        scores["shape_error"], found = fidelity.shapes(evidence)
-        details["columns"] = _overlays(evidence, found)
 
-    def related() -> None:
-        scores["trend_error"], found = fidelity.trends(evidence)
-        details.update(found)
+def _replay(evidence: Evidence) -> Findings:
+    score, details = copying.replay(evidence)
+    return Findings({"value_replay_excess": score}, {"copying": {"replay": details}})
 
-    def gone() -> None:
-        scores["missing_error"] = fidelity.gaps(evidence)
 
-    def told_apart() -> None:
-        scores["c2st_auc"], found = utility.discernible(evidence)
-        details.setdefault("utility", {})["c2st"] = found
+def _shapes(evidence: Evidence) -> Findings:
+    score, details = fidelity.shapes(evidence)
+    return Findings({"shape_error": score}, {"columns": _overlays(evidence, details)})
 
-    def transferred() -> None:
-        scores["tstr_ratio"], found = utility.transfer(evidence)
-        details.setdefault("utility", {}).update(found)
 
-    def broken() -> None:
-        scores["constraint_violations"], details["constraints"] = violations(evidence)
+def _trends(evidence: Evidence) -> Findings:
+    score, details = fidelity.trends(evidence)
+    return Findings({"trend_error": score}, details)
 
-    def pictured() -> None:
-        details["pca"] = _picture(evidence)
 
-    attempt(("copy_excess", "nearest_share"), copied)
-    attempt(("exact_match_excess",), exact)
-    attempt(("value_replay_excess",), replayed)
-    attempt(("shape_error",), shaped)
-    attempt(("trend_error",), related)
-    attempt(("missing_error",), gone)
-    attempt(("constraint_violations",), broken)
-    attempt(("c2st_auc",), told_apart)
-    attempt(("tstr_ratio",), transferred)
-    attempt(("pca",), pictured)
-    scores.pop("pca", None)
-    if errors:
-        details["errors"] = errors
-    return Findings(scores, details)
+def _gaps(evidence: Evidence) -> Findings:
+    return Findings({"missing_error": fidelity.gaps(evidence)})
+
+
+def _violations(evidence: Evidence) -> Findings:
+    score, details = violations(evidence)
+    return Findings({"constraint_violations": score}, {"constraints": details})
+
+
+def _discernible(evidence: Evidence) -> Findings:
+    score, details = utility.discernible(evidence)
+    return Findings({"c2st_auc": score}, {"utility": {"c2st": details}})
+
+
+def _transfer(evidence: Evidence) -> Findings:
+    score, details = utility.transfer(evidence)
+    return Findings({"tstr_ratio": score}, {"utility": details})
+
+
+def _pca(evidence: Evidence) -> Findings:
+    return Findings({}, {"pca": _picture(evidence)})
+
+
+MEASURES = (
+    Measure(("copy_excess", "nearest_share"), _nearness, "near copies"),
+    Measure(("exact_match_excess",), _exact, "exact copies"),
+    Measure(("value_replay_excess",), _replay, "replayed values"),
+    Measure(("shape_error",), _shapes, "the shape of columns"),
+    Measure(("trend_error",), _trends, "relations between columns"),
+    Measure(("missing_error",), _gaps, "missing values"),
+    Measure(("constraint_violations",), _violations, "constraints"),
+    Measure(("c2st_auc",), _discernible, "telling real from synthetic"),
+    Measure(("tstr_ratio",), _transfer, "use for machine learning"),
+    Measure((), _pca, "picture"),
+)
+"""In the order of the report: what the gates are about first."""
 
 
 def violations(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
