@@ -28,6 +28,7 @@ from synth_pipeline.records.files import create, sha256
 from synth_pipeline.records.identity import canonical, plan_id
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
+from synth_pipeline.seeds import Seeds
 from synth_pipeline.spec.constraints import Constraint, Unique
 from synth_pipeline.stages.run import NOUNS, Outcome, Result, Run, manifest, perform
 from synth_pipeline.stages.versions import TRAIN as VERSION
@@ -49,7 +50,7 @@ def train(run: Run, protected: Result) -> Result:
     """
     cls = registry.load(run.spec.generator.implementation)
     seeds = run.seeds.child("train")
-    limit = _copy_aim(run, Records.open(protected.folder))
+    limit = copy_aim(run, Records.open(protected.folder))
     plan = plan_id(
         "train",
         VERSION,
@@ -61,52 +62,65 @@ def train(run: Run, protected: Result) -> Result:
 
     def work(folder: Path) -> Outcome:
         records = Records.open(protected.folder)
-        note: dict[str, Any] = {"root": records.facts.get("root", ""), "dataset": run.spec.name, "plan": plan}
-        Ledger(run.home.ledger).derive(note["root"], run.spec.name, "train", folder)
+        Ledger(run.home.ledger).derive(records.facts.get("root", ""), run.spec.name, "train", folder)
         visible = learned_records(records)
-        _check_meanings(run.spec.modality, visible)
         rows = visible.rows("train")
-        if rows == 0:
-            raise TrainingError("there are no training rows", where=run.spec.name, fix="look at the split and filters")
-        constraints = learnable_constraints(run.spec.constraints, records.schema(), visible.schema())
-        if cls.capabilities.source_free:
-            visible = without_rows(visible)
-        generator = cls(run.spec.generator, constraints, copy_limit=limit)
-        begun = time.monotonic()
         tick("train", 0, rows, note=run.spec.generator.type)
-        saved = folder / GENERATOR
-        saved.mkdir()
-        with open(folder / HISTORY, "w", encoding="utf-8") as history, no_values_in_errors(run.spec.generator.type):
-            generator.fit(visible, seeds, _reporting(run.report, history))
-            generator.save(saved)
-        content = {
-            "type": run.spec.generator.type,
-            "implementation": run.spec.generator.implementation,
-            "config": run.spec.generator.model_dump(mode="json"),
-            "constraints": [constraint.model_dump(mode="json") for constraint in run.spec.constraints],
-            "generator_version": str(cls.version),
-            "capabilities": asdict(cls.capabilities),
-            "schema": schemas.encode(visible.schema()),
-            "protected_schema": schemas.encode(records.schema()),
-            "rows": rows,
-            "files": {
-                str(f.relative_to(folder)): sha256(f) for f in sorted((folder / GENERATOR).rglob("*")) if f.is_file()
-            },
-        }
-        note |= {
-            "content_id": hashlib.sha256(canonical(content).encode()).hexdigest(),
-            **content,
-            "libraries": versions(cls),
-            "licence": getattr(cls, "licence", ""),
-            "summary": generator.summary(),
-            "seed": run.spec.seed,
-            "seconds": round(time.monotonic() - begun, 3),
-        }
-        create(folder / NOUNS["train"][1], json.dumps(note, indent=1, ensure_ascii=False).encode())
+        note = learn(run, records, visible, seeds, folder, limit, plan)
         tick("train", rows, rows)
         return _outcome(note)
 
     return perform(run, "train", plan, work, lambda folder: _outcome(manifest(folder, "train")))
+
+
+def learn(
+    run: Run, records: Records, visible: Records, seeds: Seeds, folder: Path, copy_limit: float, plan: str
+) -> dict[str, Any]:
+    """Fits the dataset's generator to `visible`, the learned part of `records`, and commits it in `folder`.
+
+    Returns the model's manifest. The canary audit comes here, too: what it says must be true of this very code.
+    """
+    cls = registry.load(run.spec.generator.implementation)
+    _check_meanings(run.spec.modality, visible)
+    rows = visible.rows("train")
+    if rows == 0:
+        raise TrainingError("there are no training rows", where=run.spec.name, fix="look at the split and filters")
+    constraints = learnable_constraints(run.spec.constraints, records.schema(), visible.schema())
+    if cls.capabilities.source_free:
+        visible = without_rows(visible)
+    generator = cls(run.spec.generator, constraints, copy_limit=copy_limit)
+    begun = time.monotonic()
+    saved = folder / GENERATOR
+    saved.mkdir()
+    with open(folder / HISTORY, "w", encoding="utf-8") as history, no_values_in_errors(run.spec.generator.type):
+        generator.fit(visible, seeds, _reporting(run.report, history))
+        generator.save(saved)
+    content = {
+        "type": run.spec.generator.type,
+        "implementation": run.spec.generator.implementation,
+        "config": run.spec.generator.model_dump(mode="json"),
+        "constraints": [constraint.model_dump(mode="json") for constraint in run.spec.constraints],
+        "generator_version": str(cls.version),
+        "capabilities": asdict(cls.capabilities),
+        "schema": schemas.encode(visible.schema()),
+        "protected_schema": schemas.encode(records.schema()),
+        "rows": rows,
+        "files": {str(f.relative_to(folder)): sha256(f) for f in sorted(saved.rglob("*")) if f.is_file()},
+    }
+    note = {
+        "root": records.facts.get("root", ""),
+        "dataset": run.spec.name,
+        "plan": plan,
+        "content_id": hashlib.sha256(canonical(content).encode()).hexdigest(),
+        **content,
+        "libraries": versions(cls),
+        "licence": getattr(cls, "licence", ""),
+        "summary": generator.summary(),
+        "seed": run.spec.seed,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+    create(folder / NOUNS["train"][1], json.dumps(note, indent=1, ensure_ascii=False).encode())
+    return note
 
 
 def learned_records(records: Records) -> Records:
@@ -211,7 +225,7 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
     return Outcome(note["content_id"], note["rows"], {**summary, **metrics})
 
 
-def _copy_aim(run: Run, records: Records) -> float:
+def copy_aim(run: Run, records: Records) -> float:
     """The copy excess that a generator which can choose how closely it fits should aim at, to pass the policy."""
     from synth_pipeline.evaluation.gates import aim, load_policy
 
