@@ -1,0 +1,245 @@
+"""Singling out (Cohen & Nissim 2020): descriptions taken from the synthetic rows that fit exactly one person.
+
+A description that isolates one synthetic row is a guess, and right when it fits exactly one training person (Giomi et
+al. 2023, section 4.1). The same descriptions are asked of the holdout: what isolates somebody there too does so by
+chance. "Exactly one" means the same only among equally many persons, so both sides have as many; where train is the
+larger, its leak is seen in that part only, and the risk is scaled up by as much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from synth_pipeline.evaluation.attacks.outcome import Outcome, found
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, numbers
+from synth_pipeline.evaluation.keys import row_keys, value_keys
+from synth_pipeline.evaluation.threads import spread
+from synth_pipeline.evaluation.units import units_of
+from synth_pipeline.protocols.measure import Evidence, Findings
+from synth_pipeline.records.schema import Column
+
+Array = np.ndarray
+_GUESSES = 2_000
+_FIELDS = 4
+_SYNTHETIC = 50_000
+_TRIED = 5_000  # descriptions that are tried at a time
+_ROUNDS = 80
+_FIRST = 512
+"""Rows that a description meets first: most fit two of them already and need no more."""
+
+
+def univariate(evidence: Evidence) -> Findings:
+    """`singling_out_univariate`: descriptions of one field: the value of one synthetic row alone, or beyond all."""
+    sides = _Sides.of(evidence, "univariate")
+    rng = evidence.seeds.child("singling_out", "univariate", "guesses").generator()
+    candidates = [_alone(column, sides.synthetic) for column in sides.columns]
+    place = np.repeat(np.arange(len(candidates)), [len(keys) + len(ends) for keys, ends in candidates])
+    item = np.concatenate([np.arange(len(keys) + len(ends)) for keys, ends in candidates])
+    drawn = np.sort(rng.choice(len(place), _asked(len(place), sides.scale), replace=False))
+    right = [np.zeros(len(drawn), bool) for _ in sides.real]
+    for i, column in enumerate(sides.columns):
+        mine = np.flatnonzero(place[drawn] == i)
+        if len(mine):
+            for out, (table, units) in zip(right, sides.real, strict=True):
+                out[mine] = (_fitting(column, candidates[i], table, units) == 1)[item[drawn[mine]]]
+    parts = [
+        Outcome.of(column.name, *(side[place[drawn] == i] for side in right), scale=sides.scale)
+        for i, column in enumerate(sides.columns)
+    ]
+    return _told("singling_out_univariate", right, sides, "the released rows, and nothing of any person", parts)
+
+
+def multivariate(evidence: Evidence) -> Findings:
+    """`singling_out_multivariate`: descriptions of four fields of one synthetic row: numbers as far from the middle as
+    its own or farther, levels equal, missing where missing."""
+    sides = _Sides.of(evidence, "multivariate")
+    rng = evidence.seeds.child("singling_out", "multivariate", "guesses").generator()
+    synthetic, *real = _codes([sides.synthetic, *(table for table, _ in sides.real)], sides.columns)
+    tops = np.array([max(side[i].max(initial=0) for side in (synthetic, *real)) for i in range(len(sides.columns))])
+    guesses = _isolating(synthetic, sides.columns, tops, _asked(None, sides.scale), rng)
+    right = [
+        _persons(guesses, codes, units) == 1 for codes, (_, units) in zip(real, sides.real, strict=True)
+    ]
+    return _told("singling_out_multivariate", right, sides, "the released rows, and nothing of any person", [])
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Different synthetic rows, and equally many persons of train and of the holdout: their rows, and whose they are."""
+
+    columns: list[Column]
+    synthetic: pa.Table
+    real: list[tuple[pa.Table, Array]]
+    scale: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, name: str) -> _Sides:
+        cols = compared(evidence.train, evidence.holdout, evidence.synthetic)
+        if not cols:
+            raise Unfit("no column to compare")
+        if not (evidence.train.num_rows and evidence.holdout.num_rows and evidence.synthetic.num_rows):
+            raise Unfit("no rows to compare")
+        rng = evidence.seeds.child("singling_out", name, "sides").generator()
+        # a row that is released twice stands for one record
+        _, first = np.unique(row_keys(evidence.synthetic, cols), return_index=True)
+        kept = rng.permutation(first)[:_SYNTHETIC]
+        units = units_of(evidence)
+        persons = [np.unique(side) for side in units]
+        equal = min(map(len, persons))
+        real = []
+        for table, side, everyone in zip((evidence.train, evidence.holdout), units, persons, strict=True):
+            chosen = np.sort(rng.choice(everyone, equal, replace=False)) if len(everyone) > equal else everyone
+            rows = np.flatnonzero(np.isin(side, chosen))
+            real.append((table.take(pa.array(rows)), np.searchsorted(chosen, side[rows])))
+        return cls(cols, evidence.synthetic.take(pa.array(kept)), real, len(persons[0]) / equal)
+
+
+def _asked(most: int | None, scale: float) -> int:
+    """How many guesses: more where the risk is scaled up, for so is its error."""
+    wanted = int(_GUESSES * min(scale, 4.0) ** 2)
+    return wanted if most is None else min(wanted, most)
+
+
+def _told(name: str, right: list[Array], sides: _Sides, knows: str, parts: list[Outcome]) -> Findings:
+    whole = Outcome.of(name, *right, scale=sides.scale)
+    if not whole.n:
+        note = "no description taken from the released rows fits one of them alone: there is no guess to make"
+        return found(whole, knows, note=note, interval=(0.0, 0.0, 0.0))
+    return found(whole, knows, parts)
+
+
+def _alone(column: Column, synthetic: pa.Table) -> tuple[Array, list[tuple[int, float]]]:
+    """Values that one synthetic row has (0: it alone lacks one), and, of numbers, the two ends."""
+    keys, counts = np.unique(value_keys(synthetic, column), return_counts=True)
+    ends: list[tuple[int, float]] = []
+    if is_number(column):
+        values = numbers(synthetic, column.name)
+        values = values[np.isfinite(values)]
+        if len(values):
+            ends = [(-1, float(values.min())), (1, float(values.max()))]
+    return keys[counts == 1], ends
+
+
+def _fitting(column: Column, asked: tuple[Array, list[tuple[int, float]]], table: pa.Table, units: Array) -> Array:
+    """How many persons each description fits: first the values, then the ends."""
+    keys, ends = asked
+    held, place = np.unique(value_keys(table, column), return_inverse=True)
+    span = int(units.max()) + 1
+    persons = np.bincount(np.unique(place.astype(np.int64) * span + units) // span, minlength=len(held))
+    at = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+    counts = np.where(held[at] == keys, persons[at], 0)
+    if not ends:
+        return counts
+    values = numbers(table, column.name)
+    beyond = [len(np.unique(units[values >= end if way > 0 else values <= end])) for way, end in ends]  # NaN is neither
+    return np.concatenate([counts, beyond])
+
+
+@dataclass(frozen=True)
+class _Guesses:
+    """Descriptions of several fields: field `column[i, j]` has a code from `low[i, j]` to `low + width`, for all j."""
+
+    column: Array  # int64 (guesses, fields)
+    low: Array  # int32
+    width: Array  # uint32
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def take(self, rows: Array) -> _Guesses:
+        return _Guesses(self.column[rows], self.low[rows], self.width[rows])
+
+    def fits(self, codes: Array) -> Array:
+        """bool (guesses, rows)."""
+        out = np.ones((len(self), codes.shape[1]), bool)
+        for i, field in enumerate(codes):
+            guess, place = np.nonzero(self.column == i)
+            if len(guess):
+                # one comparison for both ends: what lies below the low one wraps around
+                apart = (field[None] - self.low[guess, place][:, None]).view(np.uint32)
+                out[guess] &= apart <= self.width[guess, place][:, None]
+        return out
+
+
+def _codes(tables: list[pa.Table], cols: list[Column]) -> list[Array]:
+    """int32 (columns, rows) of each table: numbers by their order among all, levels by any; missing is -1."""
+    out: list[list[Array]] = [[] for _ in tables]
+    for column in cols:
+        if is_number(column):
+            values = [numbers(table, column.name) for table in tables]
+            gone = [np.isnan(side) for side in values]
+        else:
+            values = [value_keys(table, column) for table in tables]
+            gone = [side == 0 for side in values]
+        known = np.unique(np.concatenate([side[~lost] for side, lost in zip(values, gone, strict=True)]))
+        for codes, side, lost in zip(out, values, gone, strict=True):
+            codes.append(np.where(lost, -1, np.searchsorted(known, side)).astype(np.int32))
+    return [np.stack(codes) for codes in out]
+
+
+def _isolating(codes: Array, cols: list[Column], tops: Array, wanted: int, rng: np.random.Generator) -> _Guesses:
+    """Different descriptions of random rows that fit no other row."""
+    fields, rows = min(_FIELDS, len(cols)), codes.shape[1]
+    ordered = np.array([is_number(column) for column in cols])
+    middle = np.array([np.median(field[field >= 0]) if (field >= 0).any() else 0 for field in codes])
+    kept: list[_Guesses] = []
+    seen: Array = np.empty((0, fields + 1), np.int64)
+    for _ in range(_ROUNDS):
+        column = np.sort(rng.permuted(np.tile(np.arange(len(cols)), (_TRIED, 1)), axis=1)[:, :fields], axis=1)
+        row = rng.integers(rows, size=_TRIED)
+        drawn = np.unique(np.concatenate([row[:, None], column], axis=1), axis=0)
+        drawn = rng.permutation(drawn)
+        row, column = drawn[:, 0], drawn[:, 1:]
+        value = codes[column, row[:, None]]
+        above = ordered[column] & (value >= 0) & (value > middle[column])
+        below = ordered[column] & (value >= 0) & ~above
+        low = np.where(below, 0, value).astype(np.int32)
+        high = np.where(above, tops[column], value)
+        tried = _Guesses(column, low, (high - low).astype(np.uint32))
+        alone = _single(tried, codes)
+        kept.append(tried.take(alone))
+        seen = np.concatenate([seen, drawn[alone]])
+        _, first = np.unique(seen, axis=0, return_index=True)
+        if len(first) >= wanted:
+            break
+    whole = _Guesses(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("column", "low", "width")))
+    return whole.take(np.sort(first)[:wanted])
+
+
+def _single(guesses: _Guesses, codes: Array) -> Array:
+    """Which descriptions fit exactly one row. Those that fit two are dropped as soon as they have met them."""
+    block = 500
+
+    def count(start: int) -> Array:
+        left = np.arange(start, min(start + block, len(guesses)))
+        fits = np.zeros(len(left), np.int64)
+        begin, size = 0, _FIRST
+        while begin < codes.shape[1] and len(left):
+            fits += guesses.take(left).fits(codes[:, begin : begin + size]).sum(1)
+            left, fits = left[fits <= 1], fits[fits <= 1]
+            begin += size
+            size = min(4 * size, 8_192)
+        return left[fits == 1]
+
+    return np.concatenate(spread(count, range(0, len(guesses), block)))
+
+
+def _persons(guesses: _Guesses, codes: Array, units: Array) -> Array:
+    """How many persons each description fits."""
+    block, size = 500, 8_192
+
+    def count(start: int) -> Array:
+        mine = guesses.take(np.arange(start, min(start + block, len(guesses))))
+        low = np.full(len(mine), len(units), np.int64)
+        high = np.full(len(mine), -1, np.int64)
+        for begin in range(0, codes.shape[1], size):
+            guess, row = np.nonzero(mine.fits(codes[:, begin : begin + size]))
+            np.minimum.at(low, guess, units[row + begin])
+            np.maximum.at(high, guess, units[row + begin])
+        return np.where(high < 0, 0, np.where(low == high, 1, 2))
+
+    parts = spread(count, range(0, len(guesses), block))
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
