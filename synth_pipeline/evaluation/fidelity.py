@@ -157,13 +157,15 @@ def marginal(column: Column, side: pa.Table, train: pa.Table) -> Marginal:
     return Marginal(float(np.abs(shares[0] - shares[1]).sum()) / 2, *sides)
 
 
-def binned(column: Column, train: pa.Table, sides: Sequence[pa.Table]) -> tuple[list[Array], int]:
+def binned(
+    column: Column, train: pa.Table, sides: Sequence[pa.Table], bins: int = _BINS, levels: int = _LEVELS
+) -> tuple[list[Array], int]:
     """Codes of a column's values with bins or levels fitted on train: 0 is missing; open ends; rare levels together."""
     if is_number(column):
         values = numbers(train, column.name)
         known = values[~np.isnan(values)]
         edges = (
-            np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1], method="inverted_cdf"))
+            np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
             if len(known)
             else np.empty(0)
         )
@@ -173,7 +175,7 @@ def binned(column: Column, train: pa.Table, sides: Sequence[pa.Table]) -> tuple[
             coded.append(np.where(np.isnan(values), 0, 1 + np.searchsorted(edges, values, "right")))
         return coded, len(edges) + 2
     counted = texts(train, column.name).drop_null().value_counts()
-    order = np.argsort(-counted.field("counts").to_numpy(zero_copy_only=False), kind="stable")[:_LEVELS]
+    order = np.argsort(-counted.field("counts").to_numpy(zero_copy_only=False), kind="stable")[:levels]
     common = counted.field("values").take(pa.array(order))
     coded = []
     for side in sides:

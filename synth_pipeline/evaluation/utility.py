@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, subset, texts
-from synth_pipeline.evaluation.intervals import auc, z
+from synth_pipeline.evaluation.columns import Unfit, subset
+from synth_pipeline.evaluation.intervals import LEVEL, auc, noticed, z
+from synth_pipeline.evaluation.learning import (
+    FAMILIES,
+    NoTask,
+    Result,
+    Rows,
+    Task,
+    deviation,
+    learnt,
+    posed,
+    result,
+)
 from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.threads import spread
-from synth_pipeline.protocols.measure import Evidence, Score
-from synth_pipeline.records.schema import Column, columns
+from synth_pipeline.protocols.measure import Evidence, Findings, Score
 from synth_pipeline.seeds import Seeds
 
 Array = np.ndarray
 _ROWS = 20_000
-_FOLDS = 3
-_CLASSES = 20
-_RESAMPLES = 200
+_FOLDS = 5
+_PARTS = 5
+_SEEDS = 5
+_NAMES = ("tstr_ratio", "trts_ratio", "augmentation_gain")
 
 
 def discernible(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
@@ -37,66 +48,173 @@ def discernible(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     train, holdout, synthetic = (subset(side, size, rng) for side in sides)
     matrix = features_of(evidence).matrix
     (t, levels), (h, _), (s, _) = matrix(train), matrix(holdout), matrix(synthetic)
-    (value, variance), (reference, _) = _told_apart(t, (s, h), levels, evidence.seeds.child("c2st"))
-    half = z() * float(np.sqrt(variance))
-    score = Score(value, max(value - half, 0.0), min(value + half, 1.0), reference, size)
+    (value, variance), (reference, unmoved) = _told_apart(t, (s, h), levels, evidence.seeds.child("c2st"))
+    half = z() * math.sqrt(variance)
+    detects = min(reference + noticed(math.sqrt(unmoved)), 1.0)
+    score = Score(value, max(value - half, 0.0), min(value + half, 1.0), reference, size, detects=detects)
     return score, {"value": value, "low": score.low, "high": score.high, "reference": reference}
 
 
-def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
-    """`tstr_ratio`: the score on the holdout of trees trained on synthetic rows, over that of trees trained on train.
+def usefulness(evidence: Evidence) -> Findings:
+    """Scores (AUC for classes, R² for numbers) of boosted trees, real held-out rows being the only test of them.
 
-    AUC (its mean over classes against the rest) for classes, R² for numbers. The interval resamples the holdout.
+    `tstr_ratio`: trained on synthetic rows over trained on as many of train, both tested on the holdout (Esteban 2017).
+    `trts_ratio`: trained on train and tested on synthetic rows, over tested on the holdout.
+    `augmentation_gain`: trained on train and synthetic rows together over trained on train alone.
+
+    The interval has two parts: which rows are tested (the score's influence function) and which are learnt from (the
+    spread of models of fifths of the rows). `full`: TSTR is the mean over three families of models and five seeds, each
+    of which draws its rows anew.
     """
-    target = next((c for c in columns(evidence.train.schema) if c.name == evidence.target), None)
-    if target is None:
-        return Score(None, note="no target column is declared"), {"target": None, "task": None, "metric": None}
-    sides = evidence.train, evidence.holdout, evidence.synthetic
-    features = [column for column in compared(*sides) if column.name != target.name]
-    if not features or any(target.name not in side.column_names for side in sides):
-        raise Unfit("no column to learn the target from")
-    size = min(_ROWS, evidence.train.num_rows, evidence.synthetic.num_rows)
     rng = evidence.seeds.child("tstr").generator()
-    train, synthetic = subset(evidence.train, size, rng), subset(evidence.synthetic, size, rng)
-    holdout = subset(evidence.holdout, _ROWS, rng)
-    classes = _classes(target, evidence.train)
-    if classes is not None and not 2 <= len(classes) <= _CLASSES:
-        return Score(None, note=f"the target has {len(classes)} classes"), {
-            "target": target.name,
-            "task": None,
-            "metric": None,
-        }
-    (t, h, s), levels = matrix((train, holdout, synthetic), (train, holdout), features)
-    answers = [_answers(target, side, classes) for side in (train, holdout, synthetic)]
-    seed = evidence.seeds.child("tstr").integer()
-    asked = ~np.isnan(answers[1])
-    truth = answers[1][asked]
-    guesses = spread(lambda xy: _fitted(*xy, h[asked], levels, classes, seed), ((s, answers[2]), (t, answers[0])))
-    score = _mean_auc if classes is not None else _r2
-    ours, real = (score(truth, guess) for guess in guesses)
-    if not (np.isfinite(ours) and np.isfinite(real)) or real <= 0:
-        return Score(None, n=len(truth), error="the target cannot be learnt even from real rows"), {
-            "target": target.name,
-            "task": None,
-            "metric": None,
-        }
-    drawn = rng.integers(0, len(truth), (_RESAMPLES if len(truth) < 5_000 else _RESAMPLES // 4, len(truth)))
-    again = np.array([[score(truth[rows], guess[rows]) for guess in guesses] for rows in drawn])
-    again = again[np.isfinite(again).all(1)]
-    if len(again) < _RESAMPLES // 8:
-        raise Unfit("too few answers in the holdout")
-    deviations = again.std(0, ddof=1)
-    half = z() * float(np.std(again[:, 0] / again[:, 1], ddof=1))
-    details = {
-        "target": target.name,
-        "task": "classification" if classes is not None else "regression",
-        "metric": "AUC" if classes is not None else "R²",
+    try:
+        task, train, holdout, synthetic = posed(evidence, _ROWS, rng)
+    except NoTask as error:
+        nothing = {"target": None, "task": None, "metric": None}
+        return Findings({name: Score(None, note=str(error)) for name in _NAMES}, {"utility": nothing})
+    seeds = evidence.seeds.child("tstr")
+    sets = [synthetic, train, train + synthetic]
+    parts = _parts(train, synthetic, rng)
+    asked = [holdout.values, synthetic.values]
+    guesses = spread(lambda rows: learnt(task, rows, asked, seeds.integer()), [*sets, *parts])
+    results = [(result(task, holdout.answers, h), result(task, synthetic.answers, s)) for h, s in guesses]
+    real = results[1][0].value
+    if not (math.isfinite(real) and real > 0):
+        error = "the target cannot be learnt even from real rows"
+        nothing = {"target": None, "task": None, "metric": None}
+        return Findings({n: Score(None, n=len(holdout), error=error) for n in _NAMES}, {"utility": nothing})
+    again = [results[len(sets) + i : len(sets) + i + 3] for i in range(0, len(parts), 3)]
+    scores = {
+        name: _score([_ratio(made, name, holdout, synthetic) for made in (results[:3], *again)], len(holdout))
+        for name in _NAMES
+    }
+    details: dict[str, Any] = {
+        "target": task.target.name,
+        "task": "classification" if task.classes is not None else "regression",
+        "metric": "AUC" if task.classes is not None else "R²",
         "models": [
-            {"name": name, "value": v, "low": v - z() * float(sd), "high": v + z() * float(sd)}
-            for name, v, sd in zip(("trained on synthetic", "trained on real"), (ours, real), deviations, strict=True)
+            _model(name, found[0], holdout)
+            for name, found in zip(("trained on synthetic", "trained on real"), results, strict=False)
         ],
     }
-    return Score(ours / real, ours / real - half, ours / real + half, 1.0, len(truth)), details
+    if evidence.full:
+        scores["tstr_ratio"], details["families"] = _families(task, train, holdout, synthetic, seeds)
+    return Findings(scores, {"utility": details})
+
+
+def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
+    """`tstr_ratio` alone."""
+    found = usefulness(evidence)
+    return found.scores["tstr_ratio"], found.details["utility"]
+
+
+@dataclass(frozen=True)
+class _Ratio:
+    """A ratio of two scores, and its standard deviation from the choice of test rows."""
+
+    value: float
+    deviation: float
+
+
+def _ratio(results: Sequence[tuple[Result, Result]], name: str, holdout: Rows, synthetic: Rows) -> _Ratio:
+    """Of models of (synthetic, train, both), each tested on (holdout, synthetic): one of the three measures."""
+    (made, _), (real, real_on_made), (both, _) = results
+    if name == "trts_ratio":
+        return _apart(real_on_made, synthetic, real, holdout)
+    return over(made if name == "tstr_ratio" else both, real, holdout.unit)
+
+
+def over(top: Result, bottom: Result, unit: Array) -> _Ratio:
+    """A ratio of scores on the same rows, by the delta method."""
+    if not (math.isfinite(top.value) and bottom.value > 0):
+        return _Ratio(math.nan, math.inf)
+    value = top.value / bottom.value
+    spread = deviation((top.parts - value * bottom.parts) / bottom.value, unit)
+    return _Ratio(value, math.hypot(spread, max(top.least, bottom.least) / bottom.value))
+
+
+def _apart(top: Result, on: Rows, bottom: Result, under: Rows) -> _Ratio:
+    """A ratio of scores on independent rows."""
+    if not (math.isfinite(top.value) and bottom.value > 0):
+        return _Ratio(math.nan, math.inf)
+    value = top.value / bottom.value
+    above = math.hypot(deviation(top.parts, on.unit), top.least)
+    below = math.hypot(deviation(bottom.parts, under.unit), bottom.least) * value
+    return _Ratio(value, math.hypot(above, below) / bottom.value)
+
+
+def _score(ratios: Sequence[_Ratio], n: int) -> Score:
+    """The first ratio; the others are of models of equal parts of the rows: a mean over parts, as it were, varies
+    as a model of all."""
+    from scipy.stats import t
+
+    whole, *parts = ratios
+    if not math.isfinite(whole.value):
+        return Score(None, n=n, note="not measurable: too few answers to test")
+    seen = [part.value for part in parts if math.isfinite(part.value)]
+    if len(seen) < 2 or not math.isfinite(whole.deviation):
+        return Score(None, n=n, note="not measurable: too few rows for an interval")
+    learning = float(np.std(seen, ddof=1)) / math.sqrt(len(seen))
+    half = math.hypot(z() * whole.deviation, float(t.ppf((1 + LEVEL) / 2, len(seen) - 1)) * learning)
+    return Score(whole.value, whole.value - half, whole.value + half, 1.0, n, detects=1 - noticed(half / z()))
+
+
+def _parts(train: Rows, synthetic: Rows, rng: np.random.Generator) -> list[Rows]:
+    """Fifths of the rows, three sets of each: synthetic, train, both."""
+    out = []
+    sides = [rng.permutation(len(rows)) for rows in (train, synthetic)]
+    for part in range(_PARTS):
+        real, made = train.take(np.sort(sides[0][part::_PARTS])), synthetic.take(np.sort(sides[1][part::_PARTS]))
+        out += [made, real, real + made]
+    return out
+
+
+def _families(
+    task: Task, train: Rows, holdout: Rows, synthetic: Rows, seeds: Seeds
+) -> tuple[Score, list[dict[str, Any]]]:
+    """The mean TSTR ratio of three families and five seeds; each seed draws rows with replacement (Efron's bootstrap),
+    so that the spread over seeds is that over samples to learn from."""
+    from scipy.stats import t
+
+    jobs = [(family, seed, made) for family in FAMILIES for seed in range(_SEEDS) for made in (True, False)]
+
+    def tried(job: tuple[str, int, bool]) -> Result:
+        family, seed, made = job
+        own = seeds.child("families").child(seed)
+        rows = synthetic if made else train
+        drawn = np.sort(own.child(int(made)).generator().integers(0, len(rows), len(rows)))
+        (guess,) = learnt(task, rows.take(drawn), [holdout.values], own.integer(), family)
+        return result(task, holdout.answers, guess)
+
+    found = dict(zip(jobs, spread(tried, jobs), strict=True))
+    table, ratios = [], np.full((len(FAMILIES), _SEEDS), math.nan)
+    widths = np.zeros(ratios.shape)
+    for place, family in enumerate(FAMILIES):
+        pairs = [(found[family, seed, True], found[family, seed, False]) for seed in range(_SEEDS)]
+        for seed, (made, real) in enumerate(pairs):
+            one = over(made, real, holdout.unit)
+            ratios[place, seed], widths[place, seed] = one.value, one.deviation
+        table.append(
+            {
+                "name": family,
+                "synthetic": float(np.mean([made.value for made, _ in pairs])),
+                "real": float(np.mean([real.value for _, real in pairs])),
+                "ratio": float(ratios[place].mean()),
+                "sd": float(ratios[place].std(ddof=1)),
+            }
+        )
+    if not (np.isfinite(ratios).all() and np.isfinite(widths).all()):
+        return Score(None, n=len(holdout), note="not measurable: too few answers, or a family learns nothing"), table
+    value = float(ratios.mean())
+    spread_of_seeds = float(ratios.mean(0).std(ddof=1))
+    half = math.hypot(z() * float(widths.mean()), float(t.ppf((1 + LEVEL) / 2, _SEEDS - 1)) * spread_of_seeds)
+    note = f"mean of {len(FAMILIES)} families of models and {_SEEDS} seeds each"
+    return Score(value, value - half, value + half, 1.0, len(holdout), note, detects=1 - noticed(half / z())), table
+
+
+def _model(name: str, found: Result, holdout: Rows) -> dict[str, Any]:
+    half = z() * math.hypot(deviation(found.parts, holdout.unit), found.least)
+    return {"name": name, "value": found.value, "low": found.value - half, "high": found.value + half}
 
 
 def _told_apart(real: Array, others: Sequence[Array], levels: list[bool], seeds: Seeds) -> list[tuple[float, float]]:
@@ -128,59 +246,12 @@ def _told_apart(real: Array, others: Sequence[Array], levels: list[bool], seeds:
     return out
 
 
-def _fitted(
-    rows: Array, answers: Array, asked: Array, levels: list[bool], classes: pa.Array | None, seed: int
-) -> Array:
-    """Predictions for `asked` of trees fitted on rows with an answer: a number, or one column per class."""
-    known = ~np.isnan(answers)
-    rows, answers = rows[known], answers[known]
-    if classes is None:
-        if len(answers) < 2:
-            return np.full(len(asked), np.nan)
-        return _trees(levels, seed, regression=True).fit(rows, answers).predict(asked)
-    out = np.zeros((len(asked), len(classes)))
-    present = np.unique(answers).astype(int)
-    if len(present) == 1:  # one class: nothing to learn, all rows alike
-        out[:, present] = 1.0
-    elif len(present) > 1:
-        model = _trees(levels, seed).fit(rows, answers.astype(int))
-        out[:, model.classes_.astype(int)] = model.predict_proba(asked)
-    return out
+def _trees(levels: list[bool], seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
-
-def _trees(levels: list[bool], seed: int, regression: bool = False) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    return kind(
+    return HistGradientBoostingClassifier(
         max_iter=100, learning_rate=0.1, early_stopping=False, categorical_features=levels or None, random_state=seed
     )
-
-
-def _classes(target: Column, train: pa.Table) -> pa.Array | None:
-    """The target's classes in train, None for a number to regress: one with more than `_CLASSES` values."""
-    known = pc.unique(texts(train, target.name)).drop_null()
-    return None if is_number(target) and len(known) > _CLASSES else known
-
-
-def _answers(target: Column, side: pa.Table, classes: pa.Array | None) -> Array:
-    if classes is None:
-        values = numbers(side, target.name)
-        return np.where(np.isfinite(values), values, np.nan)
-    codes = pc.index_in(texts(side, target.name), classes)
-    return np.asarray(codes.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _mean_auc(truth: Array, guess: Array) -> float:
-    present = [c for c in range(guess.shape[1]) if 0 < (truth == c).sum() < len(truth)]
-    if guess.shape[1] == 2:
-        present = present[-1:]
-    return float(np.mean([auc(guess[:, c], truth == c)[0] for c in present])) if present else float("nan")
-
-
-def _r2(truth: Array, guess: Array) -> float:
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    return 1 - float(((truth - guess) ** 2).sum()) / spread if spread > 0 else float("nan")
 
 
 def _groups(rows: Array) -> Array:
