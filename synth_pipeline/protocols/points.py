@@ -34,10 +34,15 @@ class Vectors:
 
     values: Array  # float32 (rows, dimensions)
 
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():
+            raise ValueError("vectors must be finite")
+
     @property
     def rounding(self) -> float:
-        """Distances that differ by no more are equal."""
-        return 1e-5 * float(np.abs(self.values).max(initial=0))
+        """Distances that differ by no more are equal: twice what single precision loses of a row of usual length."""
+        lengths = np.linalg.norm(self.values.astype(np.float64), axis=1)
+        return 2.0**-22 * float(np.median(lengths)) if len(lengths) else 0.0
 
     def __len__(self) -> int:
         return len(self.values)

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from synth_pipeline.evaluation.columns import Points, columns, compared, numbers, points, texts
-from synth_pipeline.evaluation.neighbours import nearest
+from synth_pipeline.evaluation.neighbours import knn, nearest
+from synth_pipeline.protocols.points import Vectors
 
 Array = np.ndarray
 
@@ -19,7 +20,16 @@ def _points(rng: np.random.Generator, rows: int, axes: int, levels: int, grid: i
     return Points(values.astype(np.float32), rng.integers(0, 4, (levels, rows)).astype(np.int32))
 
 
-def _brute(queries: Points, side: Points) -> Array:
+def _vectors(rng: np.random.Generator, rows: int, size: int, grid: int = 0, **moved: float) -> Vectors:
+    values = rng.normal(size=(rows, size))
+    if grid:
+        values = np.round(values * grid)
+    return Vectors((values * moved.get("scale", 1) + moved.get("by", 0)).astype(np.float32))
+
+
+def _brute(queries: Points | Vectors, side: Points | Vectors) -> Array:
+    if isinstance(queries, Vectors):
+        return np.sqrt(((queries.values[:, None].astype(float) - side.values[None]) ** 2).sum(2))
     apart = np.zeros((len(queries), len(side)))
     for mine, theirs in zip(queries.axes, side.axes, strict=True):
         apart += np.minimum(np.abs(mine[:, None].astype(float) - theirs[None]), 1)
@@ -39,6 +49,90 @@ def test_equals_brute_force(axes: int, levels: int, grid: int) -> None:
     assert found.weight == pytest.approx(tied.sum(1))
     assert tied[found.query, found.row].all()
     assert np.bincount(found.query, found.part, minlength=300) == pytest.approx(np.ones(300))
+
+
+SIDES = {
+    "mixed": lambda rng, rows: _points(rng, rows, 3, 4),
+    "levels alone, many ties": lambda rng, rows: _points(rng, rows, 0, 5),
+    "numbers alone": lambda rng, rows: _points(rng, rows, 4, 0),
+    "numbers on a grid": lambda rng, rows: _points(rng, rows, 2, 2, 2),
+    "one value": lambda rng, rows: Points(np.zeros((1, rows), np.float32), np.zeros((1, rows), np.int32)),
+    "no column": lambda rng, rows: Points(np.empty((0, rows), np.float32), np.empty((0, rows), np.int32)),
+    "300 levels": lambda rng, rows: _points(rng, rows, 1, 300),
+    "vectors": lambda rng, rows: _vectors(rng, rows, 7),
+    "vectors on a grid": lambda rng, rows: _vectors(rng, rows, 3, 2),
+    "long vectors": lambda rng, rows: _vectors(rng, rows, 90),
+    "huge vectors": lambda rng, rows: _vectors(rng, rows, 5, scale=1e37),
+    "tiny vectors": lambda rng, rows: _vectors(rng, rows, 5, scale=1e-30),
+    "vectors far from the origin": lambda rng, rows: _vectors(rng, rows, 5, by=3_000),
+    "vectors and one that is far": lambda rng, rows: Vectors(
+        np.concatenate([_vectors(rng, rows - 1, 4).values, np.full((1, 4), 1e30, np.float32)])
+    ),
+    "equal vectors": lambda rng, rows: Vectors(np.full((rows, 2), 0.1, np.float32)),
+    "vectors without a dimension": lambda rng, rows: Vectors(np.empty((rows, 0), np.float32)),
+}
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_the_k_nearest_are_those_of_brute_force(kind: str) -> None:
+    rng = np.random.default_rng(11)
+    for rows, k in ((5_000, 5), (5_000, 1), (3, 5), (1, 1), (1, 2)):
+        queries, side = SIDES[kind](rng, 140), SIDES[kind](rng, rows)
+        _is_brute(queries, side, k, None)
+        some = np.arange(rows)[:140]
+        _is_brute(side.take(some), side, k, some)
+
+
+def _is_brute(queries: Points | Vectors, side: Points | Vectors, k: int, skip: Array | None) -> None:
+    distance, row = knn(queries, side, k, skip)
+    apart = _brute(queries, side)
+    if skip is not None:
+        apart[np.arange(len(queries)), skip] = np.inf
+    order = np.argsort(apart, axis=1, kind="stable")[:, :k]
+    wanted = np.full(distance.shape, np.inf)
+    wanted[:, : order.shape[1]] = np.take_along_axis(apart, order, 1)
+    assert distance.dtype == np.float32
+    assert np.allclose(distance, wanted, rtol=1e-6, atol=1e-6)
+    assert ((row == -1) == np.isinf(wanted)).all()
+    there = row >= 0
+    found = apart[np.nonzero(there)[0], row[there]]
+    assert np.allclose(found, wanted[there], rtol=1e-6, atol=1e-6), "every row is as near as it is said to be"
+    for mine in row:
+        assert len(set(mine[mine >= 0])) == (mine >= 0).sum(), "no row counts twice"
+    tied = there[:, 1:] & (distance[:, 1:] == distance[:, :-1])
+    assert (np.diff(row, axis=1)[tied] > 0).all(), "equal ones go by row number"
+    if len(np.unique(apart)) < 50:  # whole distances: nothing is rounded
+        known = np.isfinite(wanted[:, : order.shape[1]])
+        assert (row[:, : order.shape[1]][known] == order[known]).all()
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_the_nearest_are_those_of_brute_force(kind: str) -> None:
+    rng = np.random.default_rng(12)
+    for rows in (5_000, 1):
+        queries, side = SIDES[kind](rng, 140), SIDES[kind](rng, rows)
+        found, apart = nearest(queries, side), _brute(queries, side)
+        low = apart.min(1, keepdims=True)
+        assert np.allclose(found.distance, low[:, 0], rtol=1e-6, atol=1e-6)
+        tied = apart <= low + side.rounding
+        assert (found.weight <= tied.sum(1)).all()
+        assert (found.weight >= (apart <= low + side.rounding / 20).sum(1)).all()
+        assert tied[found.query, found.row].all()
+        assert np.bincount(found.query, found.part, minlength=len(queries)) == pytest.approx(np.ones(len(queries)))
+
+
+def test_one_far_row_does_not_make_vectors_equal() -> None:
+    rng = np.random.default_rng(13)
+    plain = _vectors(rng, 1_000, 8)
+    spoilt = Vectors(np.concatenate([plain.values, np.full((1, 8), 1e20, np.float32)]))
+    assert spoilt.rounding == pytest.approx(plain.rounding, rel=0.01)
+    assert nearest(plain, spoilt).weight.tolist() == [1] * 1_000
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_no_numbers_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Vectors(np.array([[0, value]], np.float32))
 
 
 @pytest.mark.parametrize("most", [255, 300, 40_000])
