@@ -24,10 +24,11 @@ from synth_pipeline.protocols import registry
 from synth_pipeline.protocols.measure import Evidence
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.files import create
-from synth_pipeline.records.identity import canonical, plan_id
+from synth_pipeline.records.identity import canonical, digest, plan_id
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
 from synth_pipeline.spec.columns import Role
+from synth_pipeline.stages.earlier import earlier, read_earlier
 from synth_pipeline.stages.run import NOUNS, Outcome, Result, Run, manifest, perform
 from synth_pipeline.stages.versions import VALIDATE as VERSION
 
@@ -52,23 +53,24 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         "model": model.content_id,
         "protected": protected.content_id,
     }
+    real, released = Records.open(protected.folder), Records.open(synthetic.folder)
+    root = str(real.facts.get("root", ""))
+    out = earlier(run, root, released)
     plan = plan_id(
         "validate",
         VERSION,
         {**run.spec.slice("validate"), "policy": policy.to_json()},
-        inputs,
+        {**inputs, **({"earlier": digest(list(out))} if out else {})},  # what is published adds up
         seed=seeds.integer(63),
     )
 
     def work(folder: Path) -> Outcome:
-        real, released = Records.open(protected.folder), Records.open(synthetic.folder)
         if released.facts.get("model") != model.content_id:
             raise StorageError(
                 "the synthetic rows were not drawn from this model",
                 where=str(synthetic.folder),
                 fix="run generate again",
             )
-        root = str(real.facts.get("root", ""))
         ledger = Ledger(run.home.ledger)
         ledger.derive(root, run.spec.name, "validate", folder)
         # new source rows are a new question; new settings for the same rows are another try at the old one
@@ -76,7 +78,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         attempts = ledger.attempt(root, run.spec.name, run.partition, asked, _scored(run, synthetic, model))
         tick("validate", 0, note="reading")
         with TemporaryDirectory(dir=folder) as scratch:
-            evidence, warnings = _evidence(run, real, released, model, Path(scratch))
+            evidence, warnings = _evidence(run, real, released, model, out, Path(scratch))
             findings = registry.find("modalities", run.spec.modality)().measure(evidence)
             del evidence
         checks = _checks(run, real, released)
@@ -97,12 +99,19 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         tick("validate", 0, note="report")
         _report(run, folder, card, real, released, model)
         note = {"root": root, **card.to_json()}
-        content = hashlib.sha256(canonical({**note, "attempts": 0}).encode()).hexdigest()
+        content = hashlib.sha256(canonical(_timeless({**note, "attempts": 0})).encode()).hexdigest()
         text = json.dumps({"content_id": content, **note}, indent=1, ensure_ascii=False, allow_nan=False)
         create(folder / NOUNS["validate"][1], text.encode())
         return _outcome(manifest(folder, "validate"))
 
     return perform(run, "validate", plan, work, lambda folder: _outcome(manifest(folder, "validate")))
+
+
+def _timeless(value: Any) -> Any:
+    """A note less what its numbers cost: equal findings are equal contents, however long they took."""
+    if isinstance(value, Mapping):
+        return {key: _timeless(item) for key, item in value.items() if key != "seconds"}
+    return [_timeless(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _scored(run: Run, synthetic: Result, model: Result) -> str:
@@ -116,7 +125,9 @@ def _scored(run: Run, synthetic: Result, model: Result) -> str:
     return plan_id("attempt", "1", drawn, inputs, seed=run.seeds.child("validate").integer(63))
 
 
-def _evidence(run: Run, real: Records, released: Records, model: Result, scratch: Path) -> tuple[Evidence, list[str]]:
+def _evidence(
+    run: Run, real: Records, released: Records, model: Result, before: dict[str, list[str]], scratch: Path
+) -> tuple[Evidence, list[str]]:
     """Learned columns of both splits and of the released rows, and more rows of the same model if those are few."""
     from synth_pipeline.evaluation.sample import draw as some
     from synth_pipeline.stages.generate import draw
@@ -137,6 +148,7 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
         more = pa.Table.from_batches(itertools.islice((batch.select(names).cast(shape) for _, batch in batches), None))
         synthetic = pa.concat_tables([synthetic, more])
         warnings.append(f"{missing} audit rows were drawn beside the {out.num_rows} released ones, for the statistics")
+    earlier_rows, lost = read_earlier(before, shape)
     units = _units(real)
     targets, sensitive = (schemas.with_role(shape, role) for role in (Role.TARGET, Role.SENSITIVE))
     evidence = Evidence(
@@ -152,8 +164,10 @@ def _evidence(run: Run, real: Records, released: Records, model: Result, scratch
         holdout_units=units and units[1],
         queries=wanted,
         full=run.spec.validation.full,
+        earlier=earlier_rows,
+        seconds=run.spec.validation.seconds,
     )
-    return evidence, warnings
+    return evidence, [*warnings, *lost]
 
 
 def _with_constrained(run: Run, shape: pa.Schema, released: pa.Schema) -> pa.Schema:
