@@ -43,32 +43,27 @@ BLOCKED, PASSES = ("flip10", "flip20", "flip30", "flip50"), ("mostly",)
 SHARE, AUC = "distances_dcr_share", "similarity_discriminator_auc_training_synthetic"
 
 ATTACKS = {
-    "singling out, one column": ("singling_out_uni",),
-    "singling out, several": ("singling_out_multi",),
-    "linkability": ("linkab",),
-    "attribute inference": ("attribute_inference",),
-    "membership AUC": ("membership_auc", "mia_auc"),
-    "membership TPR": ("membership_tpr", "mia_tpr"),
+    "singling out, one column": "singling_out_univariate",
+    "singling out, several": "singling_out_multivariate",
+    "linkability": "linkability",
+    "attribute inference": "attribute_inference",
+    "membership AUC": "mia_auc",
+    "membership TPR at 1 % FPR": "mia_tpr",
 }
-FIDELITY = {
-    "C2ST": ("c2st",),
-    "pMSE": ("pmse",),
-    "k-marginal": ("k_marginal",),
-    "TSTR / TRTR": ("tstr",),
-}
-COPYING = ("copy_excess", "exact_match_excess", "near_match_excess", "value_replay_excess")
+FIDELITY = {"C2ST": "c2st_auc", "pMSE ratio": "pmse_ratio", "k-marginal": "k_marginal", "TSTR / TRTR": "tstr_ratio"}
+COPYING = ("nearest_share", "copy_excess", "exact_match_excess", "near_match_excess", "value_replay_excess")
 
 Interval = tuple[float, float, float]
-PUBLISHED_RISKS: dict[str, tuple[tuple[str, ...], str, Interval, Interval]] = {
-    "singling out, one column": (("singling_out_uni",), "", (0.996, 0.992, 1.0), (0.008, 0.0, 0.020)),
-    "singling out, 4 columns": (("singling_out_multi",), "", (0.157, 0.097, 0.217), (0.009, 0.0, 0.063)),
-    "linkability, k = 5": (("linkab",), "", (0.199, 0.179, 0.219), (0.0, 0.0, 0.005)),
-    "inference of fnlwgt": (("attribute_inference",), "fnlwgt", (0.258, 0.236, 0.280), (0.0, 0.0, 0.002)),
-    "inference of occupation": (("attribute_inference",), "occupation", (0.210, 0.177, 0.244), (0.019, 0.0, 0.052)),
-    "inference of income": (("attribute_inference",), "income", (0.306, 0.217, 0.396), (0.083, 0.0, 0.195)),
+PUBLISHED_RISKS: dict[str, tuple[str, str, Interval, Interval]] = {
+    "singling out, one column": ("singling_out_univariate", "", (0.996, 0.992, 1.0), (0.008, 0.0, 0.020)),
+    "singling out, 4 columns": ("singling_out_multivariate", "", (0.157, 0.097, 0.217), (0.009, 0.0, 0.063)),
+    "linkability, k = 5": ("linkability", "", (0.199, 0.179, 0.219), (0.0, 0.0, 0.005)),
+    "inference of fnlwgt": ("attribute_inference", "fnlwgt", (0.258, 0.236, 0.280), (0.0, 0.0, 0.002)),
+    "inference of occupation": ("attribute_inference", "occupation", (0.210, 0.177, 0.244), (0.019, 0.0, 0.052)),
+    "inference of income": ("attribute_inference", "income", (0.306, 0.217, 0.396), (0.083, 0.0, 0.195)),
 }
 """Risks of census2k by Anonymeter 1.1 with 500 to 2,000 attacks, for `flip30` and `mostly`: value and 95 % interval
-(SOURCE.md of the ladder). Each: how our score's name begins, which of its parts, both published figures."""
+(SOURCE.md of the ladder). Each: our score, which of its parts, both published figures."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +83,8 @@ class Rung:
     def verdict(self) -> str:
         return verdict(self.gates)
 
-    def value(self, *starts: str) -> float | None:
-        score = find(self.scores, starts)
+    def value(self, name: str) -> float | None:
+        score = self.scores.get(name)
         return None if score is None else score.value
 
     def told(self, figure: str) -> float | None:
@@ -160,20 +155,26 @@ def tables(rungs: Sequence[Rung]) -> Iterator[str]:
         ("version", "published share", "ours", "copy excess [95 %]", "exact", "near", "replay", "verdict", "s"),
         (
             (
-                r.name, _short(r.told(SHARE)), _short(r.value("nearest_share")), _ranged(r.scores, ("copy_excess",)),
-                *(_short(r.value(name)) for name in COPYING[1:]), _judged(r), f"{r.seconds:.0f}",
+                r.name,
+                _short(r.told(SHARE)),
+                _short(r.value("nearest_share")),
+                _ranged(r, "copy_excess"),
+                *(_short(r.value(name)) for name in COPYING[2:]),
+                _judged(r),
+                f"{r.seconds:.0f}",
             )
             for r in rungs
         ),
-    )  # fmt: skip
-    yield from _wide("Attacks: risk above chance [95 %]", rungs, ATTACKS)
+    )
+    attacks = {head: name for head, name in ATTACKS.items() if any(name in r.scores for r in rungs)}
+    yield from ("Attacks: what each gains over chance [95 %]", "")
+    yield from _table(("version", *attacks), ((r.name, *(_ranged(r, a) for a in attacks.values())) for r in rungs))
     heads = ("version", "published discriminator AUC", *FIDELITY)
-    rows = ((r.name, _short(r.told(AUC)), *(_short(r.value(*starts)) for starts in FIDELITY.values())) for r in rungs)
+    rows = ((r.name, _short(r.told(AUC)), *(_short(r.value(name)) for name in FIDELITY.values())) for r in rungs)
     yield from ("Fidelity and use", "", *_table(heads, rows))
-    shown = [*ATTACKS.values(), *FIDELITY.values(), ("nearest_share",), *((name,) for name in COPYING)]
-    named = {name for r in rungs for starts in shown if (name := _name(r.scores, starts))}
-    rest = sorted({name for r in rungs for name in r.scores} - named)
-    yield from _wide("All other measures", rungs, {name: (name,) for name in rest}, ranged=False)
+    rest = sorted({name for r in rungs for name in r.scores} - {*ATTACKS.values(), *FIDELITY.values(), *COPYING})
+    yield from ("All other measures", "")
+    yield from _table(("version", *rest), ((r.name, *(_short(r.value(name)) for name in rest)) for r in rungs))
 
 
 def acceptance(rungs: Sequence[Rung]) -> Iterator[tuple[str, str, bool]]:
@@ -191,10 +192,10 @@ def acceptance(rungs: Sequence[Rung]) -> Iterator[tuple[str, str, bool]]:
         far = max(others, key=lambda name: _apart(shares[name]))
         words = f"{_apart(shares[far]):.3f} ({far})"
         yield f"all others are within {HONEST} of one half", words, _apart(shares[far]) <= HONEST
-    ranked = [r for r in rungs if r.told(AUC) is not None and r.value("c2st") is not None]
+    ranked = [r for r in rungs if r.told(AUC) is not None and r.value("c2st_auc") is not None]
     for part, without in ((ranked, ""), ([r for r in ranked if r.name != "gretel"], " without `gretel`")):
         if len(part) > 3 and (part != ranked or not without):
-            rho = _spearman([r.told(AUC) for r in part], [r.value("c2st") for r in part])
+            rho = _spearman([r.told(AUC) for r in part], [r.value("c2st_auc") for r in part])
             claim = f"Spearman of C2ST with the published discriminator AUC ≥ {RANKS}{without}"
             yield claim, f"{rho:.3f} over {len(part)} versions", rho >= RANKS
     stopped = [r for r in rungs if r.name in BLOCKED]
@@ -215,10 +216,10 @@ def census(data: Path, queries: int, kept: list[bool]) -> Iterator[str]:
     ]
     yield from ("", "## census2k", "")
     rows, agree = [], []
-    for attack, (starts, part, *figures) in PUBLISHED_RISKS.items():
+    for attack, (name, part, *figures) in PUBLISHED_RISKS.items():
         row = [attack]
         for r, (value, low, high) in zip(found, figures, strict=True):
-            ours = _risk(r, starts, part)
+            ours = _risk(r, name, part)
             met = ours is not None and ours[1] <= high and low <= ours[2]
             agree.append(met)
             told = "" if ours is None else f"{ours[0]:.3f} [{ours[1]:.3f}, {ours[2]:.3f}]"
@@ -230,34 +231,20 @@ def census(data: Path, queries: int, kept: list[bool]) -> Iterator[str]:
     yield from _claims([("intervals overlap the published ones", words, all(agree))], kept)
 
 
-def find(scores: Mapping[str, Score], starts: Sequence[str]) -> Score | None:
-    """The first score whose name holds one of these."""
-    name = _name(scores, starts)
-    return scores[name] if name else None
-
-
 def read_published(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         return {(row["dataset"], row["synthesizer"]): row for row in csv.DictReader(file)}
 
 
-def _name(scores: Mapping[str, Score], starts: Sequence[str]) -> str:
-    return next((name for start in starts for name in scores if start in name), "")
-
-
-def _risk(r: Rung, starts: Sequence[str], part: str) -> Interval | None:
+def _risk(r: Rung, name: str, part: str) -> Interval | None:
     """A score's interval, or that of one of its parts (a secret, by name)."""
-    name = _name(r.scores, starts)
-    if not part:
-        score = r.scores.get(name)
-        if score is None or score.value is None or score.low is None or score.high is None:
-            return None
-        return score.value, score.low, score.high
-    for attack in r.details.get("attacks", ()):
-        for one in attack.get("parts", ()):
-            if attack["name"] == name and one["name"] == part:
-                return one["risk"], one["low"], one["high"]
-    return None
+    if part:
+        parts = (one for a in r.details.get("attacks", ()) if a["name"] == name for one in a.get("parts", ()))
+        return next(((one["risk"], one["low"], one["high"]) for one in parts if one["name"] == part), None)
+    score = r.scores.get(name)
+    if score is None or score.value is None or score.low is None or score.high is None:
+        return None
+    return score.value, score.low, score.high
 
 
 def _header(asked: argparse.Namespace) -> Iterator[str]:
@@ -287,22 +274,6 @@ def _claims(claims: Iterable[tuple[str, str, bool]], kept: list[bool]) -> Iterat
     yield from _table(("claim", "found", "holds"), ((c, found, "yes" if ok else "**no**") for c, found, ok in claims))
 
 
-def _wide(
-    title: str, rungs: Sequence[Rung], shown: Mapping[str, Sequence[str]], *, ranged: bool = True
-) -> Iterator[str]:
-    """One row a version, one column a measure; columns that no version has are left out."""
-    present = {head: starts for head, starts in shown.items() if any(_name(r.scores, starts) for r in rungs)}
-    if present:
-        rows = (
-            (
-                r.name,
-                *(_ranged(r.scores, starts) if ranged else _short(r.value(*starts)) for starts in present.values()),
-            )
-            for r in rungs
-        )
-        yield from (title, "", *_table(("version", *present), rows))
-
-
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
@@ -316,8 +287,8 @@ def _judged(r: Rung) -> str:
     return r.verdict + (f": {', '.join(blocked)}" if blocked else "")
 
 
-def _ranged(scores: Mapping[str, Score], starts: Sequence[str]) -> str:
-    score = find(scores, starts)
+def _ranged(r: Rung, name: str) -> str:
+    score = r.scores.get(name)
     if score is None or score.value is None:
         return "" if score is None else "not measurable"
     return f"{score.value:.3f} [{_short(score.low)}, {_short(score.high)}]"

@@ -190,7 +190,8 @@ def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
     """
     value = float(mine.mean())
     met = weights / weights.sum()
-    uneven = float(((met - rows / rows.sum()) ** 2 * (label - value) ** 2).sum())
+    # where hardly a holdout row is met, their part of all rows says nothing of how sure the share is
+    uneven = min(float((part**2 * (label - value) ** 2).sum()) for part in (met - rows / rows.sum(), met))
     between = float(mine.var(ddof=1)) / len(mine) if len(mine) > 1 else 0.25
     certain = value in (0.0, 1.0)
     n = 1 / float((met**2).sum()) if certain else effective(value, max(uneven, between), float((rows > 0).sum()))
