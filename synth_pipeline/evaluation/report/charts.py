@@ -64,15 +64,17 @@ def gauge(
     at_least: bool = False,
     reference: float | None = None,
     expected: float | None = None,
+    detects: float | None = None,
     verdict: str = "",
     show: Callable[[Any], str] = percent,
     span: tuple[float, ...] = (),
 ) -> Markup:
-    """A value with its interval on a scale: the limit as a line, what lies beyond it shaded, the reference below."""
-    marks = [x for x in (value, low, high, limit, reference, expected) if x is not None and math.isfinite(x)]
+    """A value with its interval on a scale: the limit as a line, what lies beyond it shaded, the reference below it,
+    and below that from where on an effect would be noticed."""
+    marks = [x for x in (value, low, high, limit, reference, expected, detects) if x is not None and math.isfinite(x)]
     if not marks:
         return Markup("")
-    at = _scale([*marks, *span], limit)
+    at = _clipped(_scale([*marks, *span], limit))
     y, height, tone = 30 if limit is not None else 8, 12, _class(verdict)
     parts = [rect("track", _LEFT, y, _RIGHT - _LEFT, height, round_=6)]
     if limit is not None:
@@ -89,9 +91,20 @@ def gauge(
             parts.append(label("reference-text", at(mark), y + height + 24, f"{name} {show(mark)}"))
     if value is not None and math.isfinite(value):
         parts.append(circle(f"value {tone}", at(value), y + height / 2, 7))
+    below = y + height + (28 if beside else 10)
+    if detects is not None and math.isfinite(detects):
+        parts.append(line("notice", at(detects), y - 3, at(detects), below + 2))
+        parts.append(label("notice-text", at(detects), below + 14, f"noticed from {show(detects)}"))
+        below += 18
     spoken = show(value) + (f", 95 % interval {show(low)} to {show(high)}" if low is not None else "")
     spoken += f", limit {show(limit)}" if limit is not None else ""
-    return picture(y + height + (28 if beside else 10), parts, spoken, "gauge")
+    spoken += f", noticed from {show(detects)}" if detects is not None else ""
+    return picture(below, parts, spoken, "gauge")
+
+
+def _clipped(at: Callable[[float], float]) -> Callable[[float], float]:
+    """Ends that are not finite run to the edge."""
+    return lambda x: _LEFT if x == -math.inf else _RIGHT if x == math.inf else at(x)
 
 
 def _scale(marks: list[float], limit: float | None) -> Callable[[float], float]:
@@ -217,7 +230,9 @@ def scatter(points: Sequence[Sequence[float]], density: Mapping[str, Any], *, mo
     return picture(height, parts, "First two principal components: real density, synthetic rows as points")
 
 
-def bars(rows: Iterable[Mapping[str, Any]], *, show: Callable[[Any], str] = number) -> Markup:
+def bars(
+    rows: Iterable[Mapping[str, Any]], *, show: Callable[[Any], str] = number, spoken: str = "Comparison by bars"
+) -> Markup:
     """Horizontal bars with intervals; `kind` of a row ("real", "synthetic") picks its colour."""
     rows = [row for row in rows if row.get("value") is not None and math.isfinite(row["value"])]
     if not rows:
@@ -236,7 +251,8 @@ def bars(rows: Iterable[Mapping[str, Any]], *, show: Callable[[Any], str] = numb
         if row.get("low") is not None and row.get("high") is not None:
             x0, x1 = at(row["low"]), at(row["high"])
             parts.append(path("whisker", f"M{x0:.1f} {y + 22}H{x1:.1f}M{x0:.1f} {y + 18}v8M{x1:.1f} {y + 18}v8"))
-    return picture(pitch * len(rows) + 4, parts, "Comparison by bars")
+    told = "; ".join(f"{short(row['name'], 44)}: {show(row['value'])}" for row in rows)
+    return picture(pitch * len(rows) + 4, parts, f"{spoken}: {told}")
 
 
 def lines(points: Sequence[tuple[float, float]], *, name: str = "") -> Markup:

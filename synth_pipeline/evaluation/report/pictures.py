@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from synth_pipeline.evaluation.report import charts, words
+from synth_pipeline.evaluation.report.attacks import by_part, deciles
 from synth_pipeline.evaluation.report.charts import number, percent
+from synth_pipeline.evaluation.report.forest import forest
 from synth_pipeline.evaluation.report.tables import Table, short
 from synth_pipeline.evaluation.report.verdicts import card
 from synth_pipeline.evaluation.scorecard import Scorecard
@@ -100,7 +103,7 @@ def utility(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
     gated = {gate.name for gate in scorecard.gates}
     measured = [
         card(scorecard, name)
-        for name in ("tstr_ratio", "c2st_auc")
+        for name in ("tstr_ratio", "trts_ratio", "augmentation_gain", "c2st_auc")
         if name in scorecard.scores and name not in gated and scorecard.scores[name].value is not None
     ]
     models = [
@@ -133,6 +136,29 @@ def training(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, Any, float
     return [(name, charts.lines(points, name=short(name)), points[-1][1]) for name, points in list(series.items())[:12]]
 
 
+def likeness(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Measures of the whole table's likeness that no gate shows already."""
+    gated = {gate.name for gate in scorecard.gates}
+    found = {n: s for n, s in scorecard.scores.items() if s.value is not None and math.isfinite(s.value)}
+    manifold = [
+        {"name": words.of(name).title, "value": s.value, "low": s.low, "high": s.high, "mark": s.reference}
+        for name, s in found.items()
+        if name in _MANIFOLD
+    ]
+    cards = [card(scorecard, name) for name in _LIKENESS if name in found and name not in gated]
+    if not manifold and not cards:
+        return None
+    return {
+        "manifold": forest(manifold, "Where rows lie", show=number, span=(0.0, 1.0)),
+        "means": [(words.of(name).title, f"{words.of(name).means} {words.of(name).good}") for name in _MANIFOLD],
+        "cards": cards,
+    }
+
+
+_MANIFOLD = ("precision", "recall", "density", "coverage")
+_LIKENESS = ("triple_error", "k_marginal", "pmse_ratio")
+
+
 def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
     gated = {gate.name for gate in scorecard.gates}
     names = [n for n in scorecard.scores if words.of(n).group == "copying" and n not in gated]
@@ -142,20 +168,21 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
         ("synthetic to training", distances.get("synthetic_to_train", ()), "synthetic"),
         ("held-out to training", distances.get("holdout_to_train", ()), "holdout"),
     ]
-    exact = note.get("exact") or {}
+    parts = {
+        name: by_part(rows, f"Copy excess by {name}", _excess(rows), chance=0.0, show=percent, span=(-0.05, 0.1))
+        for name, rows in (("group", note.get("groups")), ("decile", deciles(note.get("deciles"))))
+    }
     found = {
         "measures": [card(scorecard, name) for name in names],
         "distances": charts.curves(distances["edges"], series) if distances.get("edges") else "",
         "ratio": sizes["train"] / sizes["holdout"] if sizes.get("train", 0) > 1.2 * sizes.get("holdout", 1e9) else None,
-        "exact": charts.bars(
-            [
-                {"name": "equal to a training row", "value": exact["in_train"], "kind": "synthetic"},
-                {"name": "equal to a held-out row", "value": exact["in_holdout"], "kind": "real"},
-            ]
-        )
-        if exact.get("of")
-        else "",
-        "exact_of": exact.get("of"),
+        "exact": _met(note.get("exact") or {}, "equal to"),
+        "exact_of": (note.get("exact") or {}).get("of"),
+        "near": _met(note.get("near") or {}, "nearly equal to"),
+        "near_of": (note.get("near") or {}).get("of"),
+        "groups": parts["group"],
+        "deciles": parts["decile"],
+        "cumulative": _cumulative(details.get("cumulative") or {}),
         "replay": Table(
             "Nearly unique values that came back",
             ("Column", "In training", "In held-out", "Of distinct values"),
@@ -168,4 +195,34 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
         if note.get("replay")
         else None,
     }
-    return found if names or found["distances"] or found["exact"] or found["replay"] else None
+    return found if names or any(found[key] for key in _SHOWN) else None
+
+
+_SHOWN = ("distances", "exact", "near", "replay", "groups", "deciles", "cumulative")
+
+
+def _excess(rows: Any) -> str:
+    return "excess" if rows and "excess" in rows[0] else "value"
+
+
+def _met(note: Mapping[str, Any], how: str) -> Any:
+    """Bars of rows that met a training row, and a held-out one."""
+    if not note.get("of") or "in_train" not in note:
+        return ""
+    rows = [
+        {"name": f"{how} a training row", "value": note["in_train"], "kind": "synthetic"},
+        {"name": f"{how} a held-out row", "value": note["in_holdout"], "kind": "real"},
+    ]
+    return charts.bars(rows, spoken="Released rows")
+
+
+def _cumulative(note: Mapping[str, Any]) -> str:
+    """Earlier releases and this one, in one sentence."""
+    if not note.get("releases"):
+        return ""
+    many = f"{number(note['releases'])} earlier release{'s' if note['releases'] != 1 else ''}"
+    said = f"Together with {many} from the same source this makes {number(note.get('rows'))} published rows"
+    if note.get("of_train") and "train" in note:
+        said += f"; among them {number(note['train'])} of {number(note['of_train'])} training people are repeated, and "
+        said += f"{number(note.get('holdout'))} of {number(note.get('of_holdout'))} held-out ones, by chance"
+    return said + "."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from synth_pipeline.evaluation.report import charts, words
+from synth_pipeline.evaluation.report import charts, phrases
 from synth_pipeline.evaluation.report.charts import number, percent
 from synth_pipeline.evaluation.report.tables import Table, short
 
@@ -31,7 +31,7 @@ def tests(comparison: Mapping[str, Any] | None, most: int) -> dict[str, Any] | N
         return None
     detection = []
     for found in comparison.get("detection") or ():
-        title, means = words.TESTS.get(found["name"], (found["name"], ""))
+        title, means = phrases.TESTS.get(found["name"], (found["name"], ""))
         gauge = charts.gauge(
             found.get("auc"), found.get("low"), found.get("high"), expected=0.5, show=number, span=(0.4, 1.0)
         )
@@ -41,7 +41,7 @@ def tests(comparison: Mapping[str, Any] | None, most: int) -> dict[str, Any] | N
         rows = [row for row in comparison.get("columns") or () if row["test"] == kind]
         rows.sort(key=lambda row: -(row.get("effect") or 0))
         if rows:
-            title, means = words.TESTS[kind]
+            title, means = phrases.TESTS[kind]
             tables.append({"means": means, "table": _tested(title, kind, rows, most)})
     return {"detection": detection, "tables": tables} if detection or tables else None
 

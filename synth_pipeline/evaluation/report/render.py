@@ -5,16 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from synth_pipeline.evaluation.report import origins, pictures, profiles, verdicts, words
+from synth_pipeline.evaluation.report import (
+    attacks,
+    groups,
+    limits,
+    origins,
+    phrases,
+    pictures,
+    profiles,
+    verdicts,
+)
 from synth_pipeline.evaluation.report.charts import number, percent
-from synth_pipeline.evaluation.report.suppress import suppressed, without_counts
+from synth_pipeline.evaluation.report.suppress import published
 from synth_pipeline.evaluation.report.tables import short
 from synth_pipeline.evaluation.scorecard import Scorecard
 
@@ -24,10 +32,16 @@ MAX_BYTES = 3_000_000
 _NAMES = {
     "gates": "Gates",
     "copying": "Copying",
+    "attacks": "Attacks",
+    "membership": "Membership",
+    "audit": "Canary audit",
+    "untested": "What was not tested",
     "columns": "Columns",
     "associations": "Associations",
     "pca": "At a glance",
+    "likeness": "Likeness",
     "utility": "Utility",
+    "groups": "Groups and fairness",
     "training": "Training",
     "measures": "All measures",
     "checks": "Checks",
@@ -90,8 +104,8 @@ def render_public(
     """
     curve = list(history)
     # again, whoever wrote the scorecard: this page leaves the house
-    details = suppressed(scorecard.details)
-    scorecard = replace(scorecard, details=details, scores=without_counts(scorecard.scores))
+    scorecard = published(scorecard)
+    details = scorecard.details
 
     def context(most: int) -> dict[str, Any]:
         privacy = manifest.get("privacy") or {}
@@ -122,11 +136,17 @@ def _common(
         "policy_name": scorecard.policy.get("name", ""),
         "banner": verdicts.banner(scorecard),
         "gates": verdicts.gates(scorecard),
+        "untested": limits.untested(scorecard, details),
         "copying": pictures.copying(scorecard, details),
+        "attacks": attacks.attacks(scorecard, details),
+        "membership": attacks.membership(scorecard, details),
+        "audit": attacks.audit(scorecard, details),
         "columns": pictures.columns(scorecard, details, most),
         "associations": pictures.associations(scorecard, details),
         "pca": pictures.pca(details),
+        "likeness": pictures.likeness(scorecard, details),
         "utility": pictures.utility(scorecard, details),
+        "groups": groups.groups(scorecard, details),
         "training": pictures.training(history),
         "measures": verdicts.measures(scorecard),
         "checks": verdicts.checks(scorecard, details),
@@ -159,7 +179,7 @@ def _render(context: dict[str, Any]) -> str:
             "style_hash": f"sha256-{digest}",
             "title": f"{short(context['dataset'])} · {flavour}",
             "sections": sections,
-            "verdicts": words.VERDICTS,
+            "verdicts": phrases.VERDICTS,
             "number": number,
             "percent": percent,
             "short": short,

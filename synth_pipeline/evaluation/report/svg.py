@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from markupsafe import Markup, escape
 
@@ -58,6 +59,11 @@ def short(words: Any, most: int) -> str:
     """Names are anybody's: one of 10,000 characters stays one line."""
     words = str(words)
     return words if len(words) <= most else words[: max(1, most - 1)] + "…"
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """Whether a value can be drawn."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _n(value: float) -> str:

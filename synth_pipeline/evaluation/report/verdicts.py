@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from synth_pipeline.evaluation.report import charts, words
+from synth_pipeline.evaluation.report import charts, phrases, words
 from synth_pipeline.evaluation.report.charts import number
 from synth_pipeline.evaluation.report.tables import Table, sentence, short, table
 from synth_pipeline.evaluation.scorecard import Gate, Scorecard
@@ -20,13 +20,23 @@ def banner(scorecard: Scorecard) -> dict[str, Any]:
     blocking = [check for check in scorecard.checks if check.get("blocking", True) and not check.get("passed")]
     failed = [gate for gate in scorecard.gates if gate.verdict != "pass"]
     verdict = "fail" if blocking and scorecard.verdict == "pass" else scorecard.verdict
-    headline, text = words.BANNERS[verdict]
+    headline, text = phrases.BANNERS[verdict]
     if blocking and not any(gate.verdict == "fail" for gate in failed):
-        headline, text = words.BROKEN
+        headline, text = phrases.BROKEN
+    if unprotected(scorecard):
+        headline, text = phrases.FREE if verdict == "pass" else (headline, f"{text} {phrases.FREE[1]}")
     text = text.replace("{policy}", short(scorecard.policy.get("name", "")))
     why = [_why(gate, scorecard) for gate in failed]
     why += [f"{short(check['name'])}: {short(check.get('note', 'failed'), 300)}." for check in blocking]
-    return {"verdict": verdict, "sign": words.VERDICTS[verdict][0], "headline": headline, "text": text, "why": why}
+    tone = "free" if verdict == "pass" and unprotected(scorecard) else verdict
+    sign = "i" if tone == "free" else phrases.VERDICTS[verdict][0]
+    return {"verdict": verdict, "tone": tone, "sign": sign, "headline": headline, "text": text, "why": why}
+
+
+def unprotected(scorecard: Scorecard) -> bool:
+    """Whether the policy has no gate that protects people: right only where the generator saw no private row."""
+    limits = scorecard.policy.get("gates") or {}
+    return bool(limits) and not any(words.of(name).group in words.PRIVACY for name in limits)
 
 
 def _why(gate: Gate, scorecard: Scorecard) -> str:
@@ -43,10 +53,12 @@ def _explained(gate: Gate) -> str:
     """Why a gate did not pass, and how many rows would tell, where the gate says so."""
     if gate.value is None or gate.verdict == "pass":
         return sentence(gate.reason)
+    if gate.verdict == "inconclusive" and "Holm" in gate.reason:
+        return phrases.HOLM
     if gate.verdict == "inconclusive" and "lies within" not in gate.reason and gate.reason:
         return sentence(f"Too few to decide: {gate.reason}" if gate.reason.endswith("are needed") else gate.reason)
     _, _, more = gate.reason.partition("; ")
-    return f"{words.VERDICTS[gate.verdict][2]} {sentence(more)}".strip()
+    return f"{phrases.VERDICTS[gate.verdict][2]} {sentence(more)}".strip()
 
 
 def gates(scorecard: Scorecard) -> list[dict[str, Any]]:
@@ -66,6 +78,9 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         expected, verdict = None, gate.verdict
         value, low, high = gate.value, gate.low, gate.high
         reference = 0.0 if limit.over else score.reference
+    # a gate over the reference is drawn from the reference on
+    base = score.reference or 0.0 if gate and limit.over else 0.0
+    detects = None if score.detects is None or low is None else score.detects - base
     gauge = charts.gauge(
         value,
         low,
@@ -74,6 +89,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         at_least=limit.at_least,
         reference=reference,
         expected=expected,
+        detects=detects,
         verdict=verdict,
         show=about.show,
         span=about.span,
@@ -90,6 +106,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         "low": low,
         "high": high,
         "n": score.n,
+        "notice": about.notice(score.detects, score.reference) if low is not None else "",
         "notes": " ".join(filter(None, (compared, explained, _told_by(score)))),
         "error": score.error or ("" if value is not None else (gate.reason if gate else "") or "there is no value"),
         "gauge": gauge,
@@ -100,27 +117,48 @@ def _told_by(score: Score) -> str:
     return sentence(short(score.note, 300))
 
 
-def measures(scorecard: Scorecard) -> Table | None:
-    gated = {gate.name: gate for gate in scorecard.gates}
-    rows = []
-    for name, score in scorecard.scores.items():
-        about, gate = words.of(name), gated.get(name)
-        asked, note = _limit(scorecard, name), sentence(short(score.error or score.note, 300))
-        limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
-        over = Markup("<small>over reference</small>") if gate and asked.over else ""
-        rows.append(
-            (
-                Markup("{}<small>{}</small><small>{}</small>").format(about.title, name, note),
-                about.show(score.value) if not score.error else "–",
-                f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
-                about.show(score.reference),
-                number(score.n) if score.n else "–",
-                limit + over,
-                " ".join(words.VERDICTS[gate.verdict][:2]) if gate else "",
-            )
-        )
-    head = ("Measure", "Value", "95\u00a0% interval", "Reference", "n", "Limit", "Verdict")
-    return table("Measures", head, ("t", "n", "n", "n", "n", "n", "w"), rows)
+def measures(scorecard: Scorecard) -> list[tuple[str, str, Table]]:
+    """One table per group of measures, in the report's order: title, question, table."""
+    order = {name: place for place, name in enumerate(words.MEASURES)}
+    names = sorted(scorecard.scores, key=lambda name: order.get(name, len(order)))
+    out = []
+    for group, (title, question) in words.GROUPS.items():
+        rows = [_row(scorecard, name) for name in names if words.of(name).group == group]
+        if made := table(title, _HEAD, ("t", "n", "n", "n", "n", "n", "n", "n", "w"), rows):
+            out.append((title, question, made))
+    return out
+
+
+_HEAD = (
+    "Measure",
+    "Value",
+    "95\u00a0% interval",
+    "Reference",
+    "n",
+    "Would notice",
+    "Seconds",
+    "Limit",
+    "Verdict",
+)
+
+
+def _row(scorecard: Scorecard, name: str) -> tuple[Any, ...]:
+    about, score, asked = words.of(name), scorecard.scores[name], _limit(scorecard, name)
+    gate = next((gate for gate in scorecard.gates if gate.name == name), None)
+    limit = f"{'≥' if asked.at_least else '≤'} {about.show(gate.threshold)}" if gate else "–"
+    over = Markup("<small>over reference</small>") if gate and asked.over else ""
+    note = sentence(short(score.error or score.note, 300))
+    return (
+        Markup("{}<small>{}</small><small>{}</small>").format(about.title, name, note),
+        about.show(score.value) if not score.error else "–",
+        f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
+        about.show(score.reference),
+        number(score.n) if score.n else "–",
+        about.limit(score.detects, score.reference) if score.low is not None else "–",
+        f"{score.seconds:.1f}" if score.seconds else "–",
+        limit + over,
+        " ".join(phrases.VERDICTS[gate.verdict][:2]) if gate else "",
+    )
 
 
 def checks(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:

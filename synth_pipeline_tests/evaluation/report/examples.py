@@ -38,6 +38,7 @@ def scorecard(
         "tstr_ratio": Score(0.991, 0.987, 0.996, 1.0, 16_281, "boosted trees, 3 seeds"),
         "constraint_violations": Score(0.0, None, None, None, 16_281),
         "missing_error": Score(None, error="MemoryError"),
+        **more_scores(),
     }
     policy = {
         "name": "internal",
@@ -122,6 +123,102 @@ def details(names: tuple[str, ...] = (), levels: tuple[str, ...] = (), wide: int
         },
         "constraints": [{"constraint": "education-num ≥ 1", "violations": 0, "of": 16_281}],
         "errors": {"missing_error": "MemoryError"},
+        **risks(),
+    }  # fmt: skip
+
+
+def more_scores() -> dict[str, Score]:
+    """The attacks, and all that looks at whole rows and at groups."""
+    return {
+        "near_match_excess": Score(0.001, -0.0004, 0.0024, 0.0, 16_281, detects=0.002, seconds=3.2),
+        "cumulative_exposure": Score(0.0004, -0.0002, 0.001, 0.0, 16_281, detects=0.001, seconds=0.4),
+        "c_t": Score(0.31, -1.6, 2.3, 0.0, 16_280, detects=-2.8, seconds=2.1),
+        "nndr_excess": Score(0.002, -0.004, 0.008, 0.0, 16_281, detects=0.009),
+        "authenticity_excess": Score(-0.003, -0.01, 0.005, 0.0, 16_281, detects=0.01),
+        "singling_out_univariate": Score(0.021, 0.004, 0.041, 0.0, 500, "12 of 500", detects=0.031, seconds=1.4),
+        "singling_out_multivariate": Score(0.009, -0.03, 0.052, 0.0, 500, detects=0.06, seconds=2.4),
+        "linkability": Score(0.0, -0.002, 0.004, 0.0, 2_000, detects=0.005, seconds=1.0),
+        "attribute_inference": Score(0.033, 0.001, 0.065, 0.0, 2_000, detects=0.05, seconds=14.2),
+        "mia_auc": Score(0.512, 0.498, 0.526, 0.5, 4_000, detects=0.52, seconds=8.8),
+        "mia_tpr": Score(0.013, 0.006, 0.024, 0.01, 4_000, detects=0.02, seconds=8.8),
+        "audit_epsilon": Score(0.31, 0.31, None, 0.0, 400, detects=0.3, seconds=60.0),
+        "triple_error": Score(0.08, 0.07, 0.09, 0.075, 16_281),
+        "k_marginal": Score(942.0, 930.0, 951.0, 955.0, 16_281),
+        "pmse_ratio": Score(1.7, 1.2, 2.4, 1.0, 10_000),
+        "precision": Score(0.81, 0.79, 0.83, 0.83, 5_000),
+        "recall": Score(0.74, 0.72, 0.76, 0.82, 5_000),
+        "density": Score(0.97, 0.93, 1.01, 1.0, 5_000),
+        "coverage": Score(0.9, 0.88, 0.92, 0.95, 5_000),
+        "trts_ratio": Score(1.01, 0.99, 1.03, 1.0, 16_280),
+        "augmentation_gain": Score(-0.002, -0.006, 0.003, 0.0, 16_280, detects=0.006),
+        "group_shape_error": Score(0.061, 0.05, 0.075, 0.055, 820),
+        "group_copy_excess": Score(0.034, -0.04, 0.11, 0.0, 410, detects=0.1),
+        "group_tstr_ratio": Score(0.96, 0.9, 1.02, 1.0, 820),
+        "demographic_parity_gap": Score(0.17, 0.15, 0.19, 0.18, 16_280),
+        "equalized_odds_gap": Score(0.09, 0.05, 0.13, 0.08, 16_280),
+    }
+
+
+def risks() -> dict[str, Any]:
+    """What the attacks, the audit and the looks at groups leave in the details."""
+
+    def attack(name: str, rate: float, control: float, low: float, high: float, n: int, knows: str) -> dict[str, Any]:
+        risk = (rate - control) / (1 - control)
+        sizes = {"risk": risk, "low": low, "high": high, "n": n, "n_control": n}
+        parts = [
+            {**sizes, "name": f"part {i}", "rate": rate - i / 300, "control": control, "risk": risk - i / 300}
+            for i in range(6)
+        ]
+        known = {"name": name, "rate": rate, "control": control, "detects": (high - low) * 0.7, "knows": knows}
+        return {**known, **sizes, "parts": parts}
+
+    x = np.linspace(0, 1, 101)
+    ranks = np.random.default_rng(1).normal(0.502, 0.01, 10)
+
+    def auc(name: str, value: float, n: int, half: float) -> dict[str, Any]:
+        return {"name": name, "auc": value, "low": value - half, "high": value + half, "n": n, "n_control": n}
+
+    return {
+        "attacks": [
+            attack("singling_out_univariate", 0.094, 0.075, 0.004, 0.041, 500, "one column of the synthetic table"),
+            attack("singling_out_multivariate", 0.129, 0.121, -0.03, 0.052, 500, "four columns of the synthetic table"),
+            attack("linkability", 0.004, 0.004, -0.002, 0.004, 2000, "7 fields in one file, 7 in the other"),
+            attack("attribute_inference", 0.41, 0.39, 0.001, 0.065, 2000, "all fields but one"),
+        ],
+        "membership": {
+            "attacks": [
+                {**auc(name, 0.5 + i / 250, 4000, 0.014), "tpr": 0.01 + i / 1000, "tpr_low": 0.006, "tpr_high": 0.024}
+                for i, name in enumerate(("distance", "calibrated", "density", "classifier"))
+            ],
+            "fpr": 0.01, "n": 4000, "n_control": 4000,
+            "roc": {"name": "classifier", "fpr": x.tolist(), "tpr": (x**0.95).tolist()},
+            "groups": [auc("sex = Female", 0.505, 1330, 0.022), auc("sex = Male", 0.51, 2670, 0.016)],
+            "deciles": [auc(str(i + 1), float(ranks[i]), 400, 0.04) for i in range(10)],
+        },
+        "audit": {
+            "canaries": 400, "guesses": 200, "right": 124, "epsilon": 0.31, "confidence": 0.95, "level": 0.62,
+            "generator": "ctgan",
+        },
+        "likeness": {"k": 5, "coverage": 0.9},
+        "groups": [
+            {
+                "column": "sex", "group": "Female", "n": 5387, "n_holdout": 5384, "n_synthetic": 5400, "share": 0.331,
+                "share_synthetic": 0.332, "shape_error": 0.014, "reference": 0.011, "copy_excess": 0.024,
+                "copy_low": -0.01, "copy_high": 0.058, "metric_synthetic": 0.9, "metric_real": 0.921,
+            },
+            {
+                "column": "race", "group": "Other", "n": 131, "n_holdout": 140, "n_synthetic": 0, "share": 0.008,
+                "share_synthetic": 0.0, "shape_error": None, "reference": None, "copy_excess": None,
+            },
+        ],
+        "fairness": [
+            {"column": "sex", "metric": "demographic_parity", "synthetic": 0.17, "real": 0.18, "low": 0.15, "high": 0.19},
+            {"column": "sex", "metric": "equalized_odds", "synthetic": 0.09, "real": 0.08, "low": 0.05, "high": 0.13},
+        ],
+        "cumulative": {
+            "releases": 2, "rows": 48_000, "train": 19, "holdout": 12, "of_train": 16_281, "of_holdout": 16_280
+        },
+        "not_tested": ["authenticity (a measure of the full set)"],
     }  # fmt: skip
 
 

@@ -90,6 +90,7 @@ def public(scorecard: Scorecard, **changes: Any) -> str:
 def test_each_flavour_has_its_sections_and_a_table_of_contents(render: Any, only: set[str]):
     page = Page(render(examples.scorecard()))
     common = {"verdict", "gates", "copying", "columns", "associations", "overview-picture", "utility", "training"}
+    common |= {"attacks", "membership", "audit", "untested", "likeness", "groups"}
     common |= {"measures", "checks", "warnings", "protections", "profile", "lineage"}
     assert common | only <= set(page.ids)
     assert not {"tests", "load"} - only & set(page.ids)
@@ -153,7 +154,11 @@ def test_ends_are_named_for_what_they_are():
 
 def test_every_frozen_measure_has_words():
     frozen = "copy_excess nearest_share exact_match_excess value_replay_excess shape_error trend_error c2st_auc "
-    frozen += "tstr_ratio constraint_violations missing_error"
+    frozen += "tstr_ratio constraint_violations missing_error near_match_excess cumulative_exposure c_t nndr_excess "
+    frozen += "authenticity_excess singling_out_univariate singling_out_multivariate linkability attribute_inference "
+    frozen += "mia_auc mia_tpr audit_epsilon triple_error k_marginal pmse_ratio precision recall density coverage "
+    frozen += "trts_ratio augmentation_gain group_shape_error group_copy_excess group_tstr_ratio "
+    frozen += "demographic_parity_gap equalized_odds_gap"
     assert set(frozen.split()) == set(words.MEASURES)
     assert words.of("unheard_of").title == "unheard of"
 
@@ -199,8 +204,9 @@ def test_values_that_are_not_finite_do_not_break_the_page():
 
 
 def test_the_internal_flavour_says_so_and_the_public_one_holds_no_real_profile():
-    assert "Internal: do not share" in Page(internal(examples.scorecard())).text
+    assert "INTERNAL: holds statistics of protected rows" in Page(internal(examples.scorecard())).text
     page = Page(public(examples.scorecard()))
+    assert "INTERNAL" not in page.text
     assert "Internal" not in page.text
     assert "protected/train" not in page.text
 
