@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from synth_pipeline.evaluation.intervals import searched
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.progress import tick
 from synth_pipeline.protocols import registry
-from synth_pipeline.protocols.measure import Evidence
+from synth_pipeline.protocols.measure import Evidence, Findings
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.files import create
 from synth_pipeline.records.identity import canonical, digest, plan_id
@@ -81,6 +82,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
             evidence, warnings = _evidence(run, real, released, model, out, Path(scratch))
             findings = registry.find("modalities", run.spec.modality)().measure(evidence)
             del evidence
+        findings = _audited(run, protected, findings)
         checks = _checks(run, real, released)
         gates = judged_by(findings.scores, policy, attempts)
         card = Scorecard(
@@ -105,6 +107,20 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         return _outcome(manifest(folder, "validate"))
 
     return perform(run, "validate", plan, work, lambda folder: _outcome(manifest(folder, "validate")))
+
+
+def _audited(run: Run, protected: Result, findings: Findings) -> Findings:
+    """The findings and, where it is asked for, the canary audit's."""
+    if run.spec.validation.audit is None:
+        untested = [*findings.details.get("not_tested", ()), "the canary audit (asked for by `validation: audit`)"]
+        return replace(findings, details={**findings.details, "not_tested": untested})
+    from synth_pipeline.stages.audit import audit
+
+    begun = time.monotonic()
+    found = audit(run, protected)
+    took = round(time.monotonic() - begun, 3)
+    scores = {name: replace(score, seconds=took) for name, score in found.scores.items()}
+    return Findings({**findings.scores, **scores}, {**findings.details, **found.details})
 
 
 def _timeless(value: Any) -> Any:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from pathlib import Path
 
 import pytest
 
+from synth_pipeline.cli import score
 from synth_pipeline.cli.main import app, guarded
+from synth_pipeline.evaluation.cumulative import cumulative
+from synth_pipeline.evaluation.gates import judge, verdict
+from synth_pipeline.evaluation.measuring import Measure
+from synth_pipeline.evaluation.scorecard import Scorecard
+from synth_pipeline.modalities.tabular import measures
+from synth_pipeline.protocols.measure import Score
 
 
 def _write(path: Path, seed: int, rows: int = 900) -> list[list[object]]:
@@ -53,7 +61,8 @@ def test_honest_rows_pass_and_the_last_line_is_json(
     assert len(out.strip().splitlines()) == 1
     note = json.loads(out)
     assert note["verdict"] == "pass"
-    assert set(note["measures"]["copy_excess"]) >= {"value", "low", "high", "reference", "n"}
+    keys = {"value", "low", "high", "reference", "n", "detects", "seconds", "note"}
+    assert all(set(measure) - {"error"} == keys for measure in note["measures"].values())
     assert note["measures"]["tstr_ratio"]["value"] is not None
     assert [gate["name"] for gate in note["gates"]] == ["copy_excess", "shape_error"]
     assert page.read_text("utf-8").startswith("<!")
@@ -80,3 +89,63 @@ def test_wrong_usage(files: dict[str, Path], capfd: pytest.CaptureFixture[str]) 
     assert _score(files, "--target", "agee") == 2
     assert guarded(lambda: app(["score", "--real", str(files["train"])])) == 2
     assert _score({**files, "made": files["made"].with_name("none.csv")}) == 1
+
+
+def test_people_see_families_what_it_would_notice_and_what_was_not_tested(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"copy_excess": {"max": 0.08}, "exact_match_excess": {"max": 0.01}}
+    scores = {
+        "shape_error": Score(0.01, 0.008, 0.012, 0.006, 24_421, seconds=0.1),
+        "copy_excess": Score(0.0099, -0.005, 0.0249, 0.0, 17_060, detects=0.0214, seconds=4.2),
+        "exact_match_excess": Score(None, error="it took longer than 5 s"),
+        "tstr_ratio": Score(None, note="no target column"),
+        "of_a_plug_in": Score(0.5, -math.inf, 1.0),
+    }
+    gates = judge(scores, {"name": "own", "version": 1, "gates": limits})
+    details = {"not_tested": ["three families (a measure of the full set)"]}
+    card = Scorecard("made", None, {"name": "own"}, scores, gates, verdict(gates), {}, details=details)
+    score._show(card)
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 120
+    shown = [line.split()[0] for line in lines if line.strip()]
+    order = [
+        "Privacy:",
+        "copy_excess",
+        "exact_match_excess",
+        "Fidelity",
+        "shape_error",
+        "Utility",
+        "tstr_ratio",
+        "Other",
+    ]
+    assert [word for word in shown if word in order][:8] == order
+    [copied] = [line for line in lines if line.startswith("  copy_excess")]
+    assert copied.split()[-5:] == ["0.0214", "17060", "4.2", "0.08", "pass"]
+    assert "tstr_ratio: not measured: no target column" in lines
+    assert any(line.startswith("exact_match_excess: inconclusive: it could not be measured: it took") for line in lines)
+    assert lines[lines.index("not tested:") + 1] == "  three families (a measure of the full set)"
+    assert lines[-1] == "inconclusive under policy own"
+    note = json.loads(score._line(card))
+    assert note["measures"]["of_a_plug_in"]["low"] is None
+    assert note["not_tested"] == details["not_tested"]
+
+
+def test_earlier_releases_add_up(
+    files: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "MEASURES", (Measure(("cumulative_exposure",), cumulative),))
+    header, *lines = files["train"].read_text().splitlines()
+    once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
+    once.write_text("\n".join([header, *lines[:90]]) + "\n")
+    twice.write_text("more,cost\n" + "".join(f"?,{line.split(',')[1]}\n" for line in lines[90:180]))
+    policy = tmp_path / "own.yaml"
+    policy.write_text("name: own\nversion: 1\ngates: {cumulative_exposure: {max: 0.06}}\n")
+    seen = []
+    for code, more in ((0, []), (3, ["--earlier", once]), (3, ["--earlier", once, "--earlier", twice])):
+        assert _score(files, "--json", "--policy", str(policy), *map(str, more)) == code
+        measured = json.loads(capfd.readouterr().out)["measures"]["cumulative_exposure"]
+        assert f"{len(more) // 2} earlier ones" in measured["note"] or not more
+        seen.append(measured["value"])
+    assert seen[0] < 0.05 < seen[1] < seen[2]
+    assert _score(files, "--earlier", str(tmp_path / "none.csv")) == 1
