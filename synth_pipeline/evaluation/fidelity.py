@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, missing, numbers, subset, texts
-from synth_pipeline.evaluation.intervals import difference
+from synth_pipeline.evaluation.intervals import difference, noticed, z
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.records.schema import Column
 
@@ -56,22 +56,29 @@ def shapes(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
         raise Unfit("no column to compare")
     parts, references, details = [], [], []
     for column in cols:
-        found, reference = (marginal(column, side, train) for side in (synthetic, holdout))
+        found, held = (marginal(column, side, train) for side in (synthetic, holdout))
         parts.append(found)
-        references.append(reference.error)
+        references.append(held)
         details.append(
             {
                 "name": column.name,
                 "meaning": column.meaning.value,
                 "shape_error": found.error,
-                "reference": reference.error,
+                "reference": held.error,
                 "wasserstein": _wasserstein(column, synthetic, train),
             }
         )
-    value, low, high = difference(
+    value, low, high = mean_error(parts)
+    reference, _, above = mean_error(references)
+    detects = reference + noticed((above - reference) / z())
+    return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, detects=min(detects, 1.0)), details
+
+
+def mean_error(parts: Sequence[Marginal]) -> tuple[float, float, float]:
+    """The mean of several columns' errors, with its interval."""
+    return difference(
         np.mean([part.synthetic for part in parts], axis=0), np.mean([part.train for part in parts], axis=0)
     )
-    return Score(value, max(low, 0.0), min(high, 1.0), float(np.mean(references)), train.num_rows), details
 
 
 def gaps(evidence: Evidence) -> Score:
@@ -85,8 +92,10 @@ def gaps(evidence: Evidence) -> Score:
     )
     sign = np.sign(ours.mean(1) - real.mean(1))[:, None]
     value, low, high = difference((sign * ours).mean(0), (sign * real).mean(0))
-    reference = float(np.abs(held.mean(1) - real.mean(1)).mean())
-    return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows)
+    sign = np.sign(held.mean(1) - real.mean(1))[:, None]
+    reference, _, above = difference((sign * held).mean(0), (sign * real).mean(0))
+    detects = min(reference + noticed((above - reference) / z()), 1.0)
+    return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, detects=detects)
 
 
 def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
@@ -100,7 +109,7 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     if len(pairs) > _PAIRS:
         rng = evidence.seeds.child("pairs").generator()
         pairs = [pairs[i] for i in np.sort(rng.choice(len(pairs), _PAIRS, replace=False))]
-    ours, theirs = np.zeros(train.num_rows), np.zeros(train.num_rows)
+    ours, theirs, held, known = (np.zeros(train.num_rows) for _ in range(4))
     real, drawn = np.eye(len(cols)), np.eye(len(cols))
     errors, references = [], []
     for a, b in pairs:
@@ -110,11 +119,16 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
         witness = np.sign(s - t) / 2
         ours += witness[cells[2]]
         theirs += witness[cells[0]]
+        witness = np.sign(h - t) / 2
+        held += witness[cells[1]]
+        known += witness[cells[0]]
         errors.append(float(np.abs(s - t).sum()) / 2 / train.num_rows)
         references.append(float(np.abs(h - t).sum()) / 2 / train.num_rows)
         real[a, b] = real[b, a] = association(t.reshape(-1, width))
         drawn[a, b] = drawn[b, a] = association(s.reshape(-1, width))
     value, low, high = difference(ours / len(pairs), theirs / len(pairs))
+    reference, _, above = difference(held / len(pairs), known / len(pairs))
+    detects = min(reference + noticed((above - reference) / z()), 1.0)
     worst = sorted(range(len(pairs)), key=lambda i: references[i] - errors[i])[:30]
     details = {
         "associations": {
@@ -132,7 +146,7 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
             for i in worst
         ],
     }
-    return Score(value, max(low, 0.0), min(high, 1.0), float(np.mean(references)), train.num_rows), details
+    return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, detects=detects), details
 
 
 def marginal(column: Column, side: pa.Table, train: pa.Table) -> Marginal:

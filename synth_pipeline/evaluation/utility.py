@@ -80,9 +80,9 @@ def usefulness(evidence: Evidence) -> Findings:
     results = [(result(task, holdout.answers, h), result(task, synthetic.answers, s)) for h, s in guesses]
     real = results[1][0].value
     if not (math.isfinite(real) and real > 0):
-        error = "the target cannot be learnt even from real rows"
+        told = "the target cannot be learnt even from real rows"
         nothing = {"target": None, "task": None, "metric": None}
-        return Findings({n: Score(None, n=len(holdout), error=error) for n in _NAMES}, {"utility": nothing})
+        return Findings({name: Score(None, n=len(holdout), error=told) for name in _NAMES}, {"utility": nothing})
     again = [results[len(sets) + i : len(sets) + i + 3] for i in range(0, len(parts), 3)]
     scores = {
         name: _score([_ratio(made, name, holdout, synthetic) for made in (results[:3], *again)], len(holdout))
@@ -109,14 +109,14 @@ def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class _Ratio:
+class Ratio:
     """A ratio of two scores, and its standard deviation from the choice of test rows."""
 
     value: float
     deviation: float
 
 
-def _ratio(results: Sequence[tuple[Result, Result]], name: str, holdout: Rows, synthetic: Rows) -> _Ratio:
+def _ratio(results: Sequence[tuple[Result, Result]], name: str, holdout: Rows, synthetic: Rows) -> Ratio:
     """Of models of (synthetic, train, both), each tested on (holdout, synthetic): one of the three measures."""
     (made, _), (real, real_on_made), (both, _) = results
     if name == "trts_ratio":
@@ -124,39 +124,44 @@ def _ratio(results: Sequence[tuple[Result, Result]], name: str, holdout: Rows, s
     return over(made if name == "tstr_ratio" else both, real, holdout.unit)
 
 
-def over(top: Result, bottom: Result, unit: Array) -> _Ratio:
+def over(top: Result, bottom: Result, unit: Array) -> Ratio:
     """A ratio of scores on the same rows, by the delta method."""
     if not (math.isfinite(top.value) and bottom.value > 0):
-        return _Ratio(math.nan, math.inf)
+        return Ratio(math.nan, math.inf)
     value = top.value / bottom.value
     spread = deviation((top.parts - value * bottom.parts) / bottom.value, unit)
-    return _Ratio(value, math.hypot(spread, max(top.least, bottom.least) / bottom.value))
+    return Ratio(value, math.hypot(spread, max(top.least, bottom.least) / bottom.value))
 
 
-def _apart(top: Result, on: Rows, bottom: Result, under: Rows) -> _Ratio:
+def _apart(top: Result, on: Rows, bottom: Result, under: Rows) -> Ratio:
     """A ratio of scores on independent rows."""
     if not (math.isfinite(top.value) and bottom.value > 0):
-        return _Ratio(math.nan, math.inf)
+        return Ratio(math.nan, math.inf)
     value = top.value / bottom.value
     above = math.hypot(deviation(top.parts, on.unit), top.least)
     below = math.hypot(deviation(bottom.parts, under.unit), bottom.least) * value
-    return _Ratio(value, math.hypot(above, below) / bottom.value)
+    return Ratio(value, math.hypot(above, below) / bottom.value)
 
 
-def _score(ratios: Sequence[_Ratio], n: int) -> Score:
-    """The first ratio; the others are of models of equal parts of the rows: a mean over parts, as it were, varies
-    as a model of all."""
+def spread_of(ratios: Sequence[Ratio]) -> float:
+    """Standard deviation of the first ratio; the others are of models of equal parts of the rows, whose mean varies
+    as a model of all does. So few parts know only so much of their spread: Student's quantile for the normal one's.
+    """
     from scipy.stats import t
 
-    whole, *parts = ratios
-    if not math.isfinite(whole.value):
-        return Score(None, n=n, note="not measurable: too few answers to test")
-    seen = [part.value for part in parts if math.isfinite(part.value)]
-    if len(seen) < 2 or not math.isfinite(whole.deviation):
-        return Score(None, n=n, note="not measurable: too few rows for an interval")
+    seen = [part.value for part in ratios[1:] if math.isfinite(part.value)]
+    if len(seen) < 2:
+        return math.inf
     learning = float(np.std(seen, ddof=1)) / math.sqrt(len(seen))
-    half = math.hypot(z() * whole.deviation, float(t.ppf((1 + LEVEL) / 2, len(seen) - 1)) * learning)
-    return Score(whole.value, whole.value - half, whole.value + half, 1.0, n, detects=1 - noticed(half / z()))
+    return math.hypot(ratios[0].deviation, learning * float(t.ppf((1 + LEVEL) / 2, len(seen) - 1)) / z())
+
+
+def _score(ratios: Sequence[Ratio], n: int) -> Score:
+    value, deviation = ratios[0].value, spread_of(ratios)
+    if not (math.isfinite(value) and math.isfinite(deviation)):
+        return Score(None, n=n, note="not measurable: too few rows or answers for an interval")
+    half = z() * deviation
+    return Score(value, value - half, value + half, 1.0, n, detects=1 - noticed(deviation))
 
 
 def _parts(train: Rows, synthetic: Rows, rng: np.random.Generator) -> list[Rows]:
