@@ -59,11 +59,11 @@ def membership(evidence: Evidence) -> Findings:
     known = [np.flatnonzero(side == 1 - half) for half in (0, 1)]  # what the attacker knows in each half's turn
     known = [np.sort(rng.choice(rows, _SEARCHED, replace=False)) if len(rows) > _SEARCHED else rows for rows in known]
     halves = [others[side[others] == half] for half in (0, 1)]
-    attacks, unusual = _scored(evidence, features, tables, members, halves, known)
+    attacks, unusual, links = _scored(evidence, features, tables, members, halves, known)
 
     m, n = len(members), sum(sizes)
     names = list(attacks)
-    place, *bounds = worst([area(attacks[name]).bounds for name in names])
+    place, value, low, high = worst([area(attacks[name], links=links).bounds for name in names])
     deviation = math.sqrt((1 / m + 1 / n) / 12)
     strongest = names[place]
     note = (
@@ -72,17 +72,17 @@ def membership(evidence: Evidence) -> Findings:
     )
     margin = (z(1 - (1 - LEVEL) / len(names)) + _power()) * deviation
     scores = {
-        "mia_auc": Score(*bounds, 0.5, min(m, n), note, detects=min(0.5 + margin, 1.0)),
+        "mia_auc": Score(value, low, high, 0.5, min(m, n), note, detects=min(0.5 + margin, 1.0)),
         "mia_tpr": _tail(attacks, m, n, told),
     }
     details = {
-        "attacks": [_told(name, folds, n) for name, folds in attacks.items()],
+        "attacks": [_told(name, folds, links, n) for name, folds in attacks.items()],
         "fpr": FPR,
         "n": m,
         "n_control": n,
         "roc": {"name": strongest, **_curve(attacks[strongest], n)},
-        "groups": _groups(evidence, attacks, members, halves),
-        "deciles": _deciles(attacks, unusual),
+        "groups": _groups(evidence, attacks, links, members, halves),
+        "deciles": _deciles(attacks, links, unusual),
     }
     return Findings(scores, {"membership": details})
 
@@ -113,9 +113,10 @@ def _scored(
     members: Array,
     halves: list[Array],
     known: list[Array],
-) -> tuple[dict[str, list[Fold]], list[Fold]]:
+) -> tuple[dict[str, list[Fold]], list[Fold], Array]:
     """Every attacker's scores in both halves' turns, and how unusual each record is: its distance to its k-th nearest
-    row of the attacker's sample, which has neither members nor the record's own person."""
+    row of the attacker's sample, which has neither members nor the record's own person; and which pairs of non-members
+    (of the first half, of the second) are neighbours, and so have scores that hang together."""
     trained = evidence.train.take(members)
     held = [evidence.holdout.take(rows) for rows in halves]
     samples = [evidence.holdout.take(rows) for rows in known]
@@ -123,7 +124,7 @@ def _scored(
     targets = [features.points(table) for table in (trained, *held)]
     references = [features.points(table) for table in samples]
     k = min(_NEIGHBOURS, len(made), *map(len, references))
-    to_made = _near(_joined(targets), made, k)
+    to_made = _near(_joined(targets), made, k)[0]
     ends = np.cumsum([len(members), *map(len, halves)])[:-1]
     from_members, *from_halves = np.split(to_made, ends)
     rows, levels = features.matrix(trained)
@@ -133,9 +134,10 @@ def _scored(
     told = _classified(asked, labelled, levels, evidence)
 
     attacks: dict[str, list[Fold]] = {name: [] for name in ("distance", "calibrated", "density", "classifier")}
-    unusual = []
+    unusual, links = [], []
     for turn in (0, 1):
-        to_sample = _near(_joined([targets[0], targets[1 + turn]]), references[turn], k)
+        to_sample, met = _near(_joined([targets[0], targets[1 + turn]]), references[turn], k)
+        links.append(_links(met[len(members) :], known[turn], halves[1 - turn], turn))
         near = np.concatenate([from_members, from_halves[turn]])
         speck = made.rounding or 1e-9
         ratio = np.log(to_sample + speck) - np.log(near + speck)  # the dimension only scales it: the order is the same
@@ -147,14 +149,23 @@ def _scored(
         ):
             attacks[name].append(Fold(scores[: len(members)], scores[len(members) :]))
         unusual.append(Fold(to_sample[: len(members), -1], to_sample[len(members) :, -1]))
-    return attacks, unusual
+    return attacks, unusual, np.unique(np.concatenate(links), axis=0)
 
 
-def _near(queries: Points | Vectors, side: Points | Vectors, k: int) -> Array:
-    distances = knn(queries, side, k)[0].astype(np.float64)
+def _near(queries: Points | Vectors, side: Points | Vectors, k: int) -> tuple[Array, Array]:
+    distances, rows = knn(queries, side, k)
     if not np.isfinite(distances).all():
         raise Unfit("distances that are no numbers")
-    return distances
+    return distances.astype(np.float64), rows
+
+
+def _links(met: Array, known: Array, others: Array, turn: int) -> Array:
+    """Pairs (non-member of the first half, of the second) of which one is among the nearest of the other."""
+    rows = known[met]
+    place = np.minimum(np.searchsorted(others, rows), len(others) - 1)
+    asked, _ = np.nonzero(others[place] == rows)
+    pairs = np.stack([asked, place[others[place] == rows]], axis=1)
+    return pairs if turn == 0 else pairs[:, ::-1]
 
 
 def _joined(parts: Sequence[Points | Vectors]) -> Points | Vectors:
@@ -193,9 +204,9 @@ def _tail(attacks: Mapping[str, list[Fold]], m: int, n: int, told: str) -> Score
         note = f"not measurable: {n} non-members, at least {MEASURABLE} are needed for a rate at 1 % false alarms"
         return Score(None, reference=FPR, n=min(m, n), note=note)
     names = list(attacks)
-    place, *bounds = worst([hits(attacks[name], FPR) for name in names])
+    place, value, low, high = worst([hits(attacks[name], FPR) for name in names])
     note = f"strongest attacker: {names[place]}; {m} members against {n} non-members{told}"
-    return Score(*bounds, FPR, min(m, n), note, detects=_least(m, n, z(1 - (1 - LEVEL) / len(names))))
+    return Score(value, low, high, FPR, min(m, n), note, detects=_least(m, n, z(1 - (1 - LEVEL) / len(names))))
 
 
 def _least(m: int, n: int, quantile: float) -> float:
@@ -212,8 +223,8 @@ def _power() -> float:
     return z(0.6)  # the 80 % quantile
 
 
-def _told(name: str, folds: list[Fold], n: int) -> dict[str, Any]:
-    value, low, high = area(folds).bounds(LEVEL)
+def _told(name: str, folds: list[Fold], links: Array, n: int) -> dict[str, Any]:
+    value, low, high = area(folds, links=links).bounds(LEVEL)
     tail = hits(folds, FPR)(LEVEL) if n >= MEASURABLE else (None, None, None)
     return {
         "name": name,
@@ -233,7 +244,7 @@ def _curve(folds: list[Fold], n: int) -> dict[str, list[float]]:
 
 
 def _groups(
-    evidence: Evidence, attacks: Mapping[str, list[Fold]], members: Array, halves: list[Array]
+    evidence: Evidence, attacks: Mapping[str, list[Fold]], links: Array, members: Array, halves: list[Array]
 ) -> list[dict[str, Any]]:
     """Of each large enough level of the sensitive columns, the largest ones first."""
     found = []
@@ -245,32 +256,29 @@ def _groups(
         values = [side.fill_null("missing").to_numpy(zero_copy_only=False) for side in sides]
         for level in np.unique(np.concatenate(values)):
             inside = [Fold(values[0] == level, side == level) for side in values[1:]]
-            part = _part(f"{name} = {level}", attacks, inside)
+            part = _part(f"{name} = {level}", attacks, links, inside)
             if part:
                 found.append(part)
     return sorted(found, key=lambda part: (-part["n"], part["name"]))[:_GROUPS]
 
 
-def _deciles(attacks: Mapping[str, list[Fold]], unusual: list[Fold]) -> list[dict[str, Any]]:
+def _deciles(attacks: Mapping[str, list[Fold]], links: Array, unusual: list[Fold]) -> list[dict[str, Any]]:
     edges = [np.quantile(np.concatenate([f.members, f.others]), np.arange(1, 10) / 10) for f in unusual]
     places = [
         Fold(np.searchsorted(edge, fold.members, "left"), np.searchsorted(edge, fold.others, "left"))
         for edge, fold in zip(edges, unusual, strict=True)
     ]
     inside = ([Fold(fold.members == place, fold.others == place) for fold in places] for place in range(10))
-    found = (_part(str(place), attacks, masks) for place, masks in enumerate(inside, 1))
+    found = (_part(str(place), attacks, links, masks) for place, masks in enumerate(inside, 1))
     return [part for part in found if part]
 
 
-def _part(name: str, attacks: Mapping[str, list[Fold]], inside: list[Fold]) -> dict[str, Any] | None:
+def _part(name: str, attacks: Mapping[str, list[Fold]], links: Array, inside: list[Fold]) -> dict[str, Any] | None:
     """The attacks' `mia_auc` among some records alone; None where they are few."""
     n = len(np.flatnonzero(np.any([fold.members for fold in inside], axis=0)))
     controls = [int(fold.others.sum()) for fold in inside]
     if min(n, sum(controls)) < _GROUP or min(controls) < 2 or any(fold.members.sum() < 2 for fold in inside):
         return None
-    parts = []
-    for folds in attacks.values():
-        chosen = [Fold(fold.members, fold.others) for fold in folds]
-        parts.append(area(chosen, inside).bounds)
+    parts = [area(folds, inside, links).bounds for folds in attacks.values()]
     _, value, low, high = worst(parts)
     return {"name": name, "auc": value, "low": low, "high": high, "n": n, "n_control": sum(controls)}
