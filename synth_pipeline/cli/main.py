@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "synth_pipeline.cli.run:run",
     "init": "synth_pipeline.cli.init:init",
     "score": "synth_pipeline.cli.score:score",
+    "audit": "synth_pipeline.cli.audit:audit",
     "list": "synth_pipeline.cli.releases:list_",
     "show": "synth_pipeline.cli.releases:show",
     "compare": "synth_pipeline.cli.releases:compare",

@@ -47,7 +47,7 @@ def execute(spec: DatasetSpec, base: Path, *, partition: str | None, store: str 
     Raises:
         SpecError: the partition is missing or unknown.
     """
-    _check_partition(spec, partition)
+    check_partition(spec, partition)
     instance = persistent()
     tags = {"synth/dataset": spec.name, PROCESS: this_process(), ".dagster/repository": _LABEL}
     with warnings.catch_warnings():
@@ -65,7 +65,8 @@ def execute(spec: DatasetSpec, base: Path, *, partition: str | None, store: str 
     return _went(result)
 
 
-def _check_partition(spec: DatasetSpec, partition: str | None) -> None:
+def check_partition(spec: DatasetSpec, partition: str | None) -> None:
+    """Raises SpecError unless `partition` is one of the dataset's, or it has none and none is given."""
     partitions = partitions_of(spec)
     if partitions is None:
         if partition is not None:

@@ -53,7 +53,7 @@ def keep(
     good: pa.Table | None = None
     missing = rows
     for attempt in range(ROUNDS + 1):
-        drawn = _derive(draw(missing, attempt), constraints)
+        drawn = derive(draw(missing, attempt), constraints)
         table = drawn if good is None else pa.concat_tables([good, drawn])
         broken = [violations(constraint, table, reference.get(i)) for i, constraint in enumerate(constraints)]
         wrong = np.logical_or.reduce(broken)
@@ -77,7 +77,7 @@ def derived(constraints: Iterable[Constraint]) -> set[str]:
 _PLACE: Mapping[type, int] = {Sum: 0, Formula: 0, Age: 1}
 
 
-def _derive(table: pa.Table, constraints: tuple[Constraint, ...]) -> pa.Table:
+def derive(table: pa.Table, constraints: tuple[Constraint, ...]) -> pa.Table:
     """Sums, formulas and ages computed; where a part is missing, so is what follows from it."""
     for constraint in constraints:
         match constraint:
