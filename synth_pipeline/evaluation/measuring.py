@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,9 @@ from typing import Any
 from synth_pipeline.evaluation.columns import Unfit
 from synth_pipeline.evaluation.threads import TimedOut, within
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
+
+FAR = 1e6
+"""Where an interval ends that has no end on that side."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def measure_all(measures: Iterable[Measure], evidence: Evidence) -> Findings:
             if measure.names:
                 untested.append(f"{measure.tells} ({told})")
         took = round(time.monotonic() - begun, 3)
-        scores |= {name: replace(score, seconds=took) for name, score in found.scores.items()}
+        scores |= {name: replace(sound(score), seconds=took) for name, score in found.scores.items()}
         scores |= {n: Score(None, error="it gave no value") for n in measure.names if n not in scores}
         _merge(details, found.details)
     if errors:
@@ -58,6 +62,20 @@ def measure_all(measures: Iterable[Measure], evidence: Evidence) -> Findings:
     if untested:
         details["not_tested"] = untested
     return Findings(scores, details)
+
+
+def sound(score: Score) -> Score:
+    """The score as JSON can hold it: what is not a number has no value, an interval without an end goes very far."""
+    if score.value is None:
+        return score
+    ends = [end for end in (score.low, score.high) if end is not None]
+    if not math.isfinite(score.value) or any(map(math.isnan, ends)):
+        return Score(None, n=score.n, note=score.note, error="it is not a number")
+    low, high = (end if end is None else min(max(end, -FAR), FAR) for end in (score.low, score.high))
+    reference, detects = (
+        end if end is not None and math.isfinite(end) else None for end in (score.reference, score.detects)
+    )
+    return replace(score, low=low, high=high, reference=reference, detects=detects)
 
 
 def _limited(work: Callable[[Evidence], Findings], evidence: Evidence) -> Findings:

@@ -23,6 +23,7 @@ from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.progress import tick
 from synth_pipeline.protocols import registry
 from synth_pipeline.protocols.measure import Evidence, Findings
+from synth_pipeline.publishing.manifest import plain
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.files import create
 from synth_pipeline.records.identity import canonical, digest, plan_id
@@ -94,7 +95,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
             verdict=verdict(gates, checks),
             judged=inputs,
             attempts=attempts,
-            details=findings.details,
+            details=plain(findings.details),
             checks=tuple(checks),
             warnings=tuple(warnings),
         )
@@ -133,10 +134,10 @@ def _timeless(value: Any) -> Any:
 def _scored(run: Run, synthetic: Result, model: Result) -> str:
     """What one attempt scores: the released rows, and whatever decides which audit rows stand beside them.
 
-    Limits are no part of it: to judge the same rows under another policy is no other attempt.
+    Nothing else is part of it: to judge the same rows by more measures, or under another policy, is no other attempt.
     """
     spec = run.spec.slice("validate")
-    drawn = {"validation": {**spec["validation"], "policy": ""}, "generation": spec["generation"]}
+    drawn = {"queries": run.spec.validation.queries, "generation": spec["generation"]}
     inputs = {"synthetic": synthetic.content_id, "model": model.content_id}
     return plan_id("attempt", "1", drawn, inputs, seed=run.seeds.child("validate").integer(63))
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from synth_pipeline.errors import StorageError
+from synth_pipeline.errors import GateFailed, StorageError
 from synth_pipeline.evaluation.gates import judge, verdict
+from synth_pipeline.evaluation.measuring import Measure
 from synth_pipeline.evaluation.scorecard import Scorecard
+from synth_pipeline.modalities.tabular import measures
+from synth_pipeline.protocols.measure import Findings, Score
 from synth_pipeline.records.home import Home
 from synth_pipeline.spec.dataset import DatasetSpec
+from synth_pipeline.stages.export import export
 from synth_pipeline.stages.generate import generate
 from synth_pipeline.stages.ingest import ingest
 from synth_pipeline.stages.protect import protect
@@ -47,6 +55,20 @@ def _until_validate(run: Run) -> tuple[Result, Result, Result]:
     protected = protect(run, ingest(run))
     model = train(run, protected)
     return generate(run, model, protected), model, protected
+
+
+def _scores(monkeypatch: pytest.MonkeyPatch, **works: Callable[[], Score]) -> None:
+    """Replaces all measures."""
+
+    def measure(name: str, work: Callable[[], Score]) -> Measure:
+        return Measure((name,), lambda _: Findings({name: work()}, {"told": {name: math.nan}}), name)
+
+    monkeypatch.setattr(measures, "MEASURES", tuple(measure(name, work) for name, work in works.items()))
+
+
+def _slow(seconds: float, score: Score) -> Score:
+    time.sleep(seconds)
+    return score
 
 
 def test_few_released_rows_are_judged_with_audit_rows(run: Run) -> None:
@@ -82,7 +104,8 @@ def test_rows_of_another_model_are_refused(run: Run) -> None:
     assert raised.value.fix == "run generate again"
 
 
-def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run) -> None:
+def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _scores(monkeypatch)
     counted = []
     for seed in (0, 1, 1):
         tried = replace(run, spec=run.spec.model_copy(update={"seed": seed}), force=True)
@@ -91,7 +114,8 @@ def test_another_seed_is_another_attempt_and_the_same_content_is_not(run: Run) -
     assert counted == [1, 2, 2]
 
 
-def test_no_setting_starts_the_count_of_attempts_again(run: Run) -> None:
+def test_no_setting_starts_the_count_of_attempts_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _scores(monkeypatch)
     made = _until_validate(run)
 
     def counted(generation: dict, generator: dict, validation: dict, again: bool = True) -> int:
@@ -108,6 +132,77 @@ def test_no_setting_starts_the_count_of_attempts_again(run: Run) -> None:
     assert counted({}, {"min_leaf": 90}, {}) == 3
     assert counted({}, {}, {"queries": 900}, again=False) == 4  # the same rows, with other audit rows beside them
     assert counted({}, {}, {"policy": "public"}, again=False) == 4  # the same rows under other limits
+    assert counted({}, {}, {"seconds": 900}, again=False) == 4  # and by other measures
+
+
+def test_what_it_cost_is_no_part_of_the_content(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _until_validate(run)
+    notes = []
+    for seconds in (0.0, 0.2):
+        _scores(monkeypatch, copy_excess=partial(_slow, seconds, Score(0.0, -0.01, 0.01, 0.0, 9_000)))
+        result = validate(replace(run, force=True), *made)
+        notes.append(json.loads((result.folder / "scorecard.json").read_bytes()))
+    first, second = notes
+    assert first["scores"]["copy_excess"]["seconds"] < 0.15 < second["scores"]["copy_excess"]["seconds"]
+    assert first["content_id"] == second["content_id"]
+    _scores(monkeypatch, copy_excess=lambda: Score(0.0, -0.01, 0.011, 0.0, 9_000))
+    assert validate(replace(run, force=True), *made).content_id != first["content_id"]
+
+
+def test_what_crashes_hangs_or_is_no_number_never_passes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> Score:
+        raise RuntimeError("P0007 is 83 years old")
+
+    good = Score(0.0, -0.001, 0.001, 0.0, 9_000)
+    works = {
+        "copy_excess": crash,
+        "exact_match_excess": lambda: replace(good, value=math.nan),
+        "value_replay_excess": partial(_slow, 2, good),
+        "constraint_violations": lambda: replace(good, high=math.nan),
+        "shape_error": lambda: replace(good, high=math.inf),
+        "trend_error": lambda: Score(None, note="too few rows"),
+        "missing_error": lambda: good,
+        "told_only": lambda: replace(good, low=-math.inf, reference=math.nan),
+    }
+    _scores(monkeypatch, **works)
+    limited = run.spec.model_dump(mode="json", exclude_unset=True) | {"validation": {"seconds": 0.4}}
+    hasty = replace(run, spec=DatasetSpec.model_validate(limited))
+    synthetic, model, protected = _until_validate(hasty)
+    result = validate(hasty, synthetic, model, protected)
+    text = (result.folder / "scorecard.json").read_text()
+    card = Scorecard.from_json(json.loads(text))
+    assert {gate.name: gate.verdict for gate in card.gates if gate.name in works} == {
+        name: "pass" if name == "missing_error" else "inconclusive" for name in works if name != "told_only"
+    }
+    assert card.verdict == result.metrics["verdict"] != "pass"
+    errors = {name: score.error for name, score in card.scores.items() if score.error}
+    assert errors == {
+        "copy_excess": "RuntimeError",
+        "exact_match_excess": "it is not a number",
+        "value_replay_excess": "it took longer than 0.4 s",
+        "constraint_violations": "it is not a number",
+    }
+    assert card.scores["told_only"].value == 0.0
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert "P0007" not in text + (result.folder / "report.html").read_text()
+    assert "copy_excess (RuntimeError)" in card.details["not_tested"]
+    with pytest.raises(GateFailed, match="it took longer"):
+        export(hasty, result, synthetic, model, protected)
+
+
+def test_the_canary_audit_is_asked_for_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _scores(monkeypatch, copy_excess=lambda: Score(0.0, -0.001, 0.001, 0.0, 9_000))
+    made = _until_validate(run)
+    card = Scorecard.from_json(json.loads((validate(run, *made).folder / "scorecard.json").read_bytes()))
+    assert "audit" not in card.details
+    assert any("canary audit" in text for text in card.details["not_tested"])
+    asked = run.spec.model_dump(mode="json", exclude_unset=True) | {"validation": {"audit": {"canaries": 100}}}
+    audited = replace(run, spec=DatasetSpec.model_validate(asked))
+    note = json.loads((validate(audited, *made).folder / "scorecard.json").read_bytes())
+    assert note["details"]["audit"]["canaries"] <= 100
+    assert note["scores"]["audit_epsilon"]["value"] >= 0
+    assert not note["details"].get("not_tested")
 
 
 def test_fresh_keys_are_checked_and_a_small_key_space_is_judged(run: Run) -> None:
