@@ -28,10 +28,10 @@ _SAID = {
 }
 _MEMBERSHIP = ("mia_auc", "mia_tpr")
 _ATTACKERS = {
-    "distance": "who lies near a synthetic row?",
-    "calibrated": "… nearer than to other real people?",
-    "density": "where are synthetic rows denser than real ones?",
-    "classifier": "what does a trained classifier say?",
+    "distance": "distance to synthetic rows",
+    "calibrated": "… over distance to real people",
+    "density": "density of synthetic over real rows",
+    "classifier": "classifier of synthetic and real rows",
 }
 
 
@@ -60,7 +60,7 @@ def _card(scorecard: Scorecard, entry: Mapping[str, Any]) -> dict[str, Any]:
         **shown,
         "said": _sentences(entry),
         "knows": sentence(short(entry.get("knows", ""), 400)),
-        "rates": charts.bars(rates, show=percent, spoken="How often the attacker is right"),
+        "rates": charts.bars(rates, show=percent, whole=1.0, spoken="How often the attacker is right"),
         "counts": _counts(entry),
         "parts": _parts(entry),
     }
@@ -74,18 +74,28 @@ def _sentences(entry: Mapping[str, Any]) -> str:
         return ""
     first = _SAID.get(str(entry["name"]), "The attacker is right in {a} cases about people in the data, and in {c} "
                       "about people who are not in it.")  # fmt: skip
+    if worst := _worst(entry):
+        first = first.replace("a hidden one", f"a hidden one (here {worst})")
     said = first.replace("{a}", _of_100(rate)).replace("{c}", _of_100(control))
     if not finite(risk) or not finite(high) or (high >= 1 and not finite(low)):
         return f"{said} These are too few cases to say what the data add to chance."
     if finite(low) and low > 0:
         return (
             f"{said} So of the cases that chance would get wrong, the table gives away {_of_100(risk)} "
-            f"(between {_of_100(low)} and {_of_100(high)})."
+            f"({percent(low)} to {percent(high)})."
         )
     return (
         f"{said} The difference is no larger than chance makes it: of the cases that chance would get wrong, the table "
-        f"gives away at most {_of_100(max(high, 0.0))}."
+        f"gives away at most {percent(max(high, 0.0))}, as far as these attacks tell."
     )
+
+
+def _worst(entry: Mapping[str, Any]) -> str:
+    """The part that the attack as a whole is told of."""
+    whole = [entry.get(key) for key in ("rate", "control", "n")]
+    same = (p for p in entry.get("parts") or () if [p.get(key) for key in ("rate", "control", "n")] == whole)
+    part = next(same, None)
+    return short(part["name"], 60) if part else ""
 
 
 def _of_100(share: float) -> str:
@@ -178,7 +188,7 @@ def _who(attackers: list[Mapping[str, Any]], note: Mapping[str, Any]) -> str:
 
 def _attacker(attack: Mapping[str, Any]) -> str:
     name = str(attack.get("name", ""))
-    return f"{name}: {_ATTACKERS[name]}" if name in _ATTACKERS else name
+    return _ATTACKERS.get(name, name)
 
 
 def audit(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -197,9 +207,8 @@ def audit(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | 
     sure = percent(note.get("confidence", 0.95))
     if finite(epsilon) and epsilon > 0:
         means = (
-            f"With {sure} confidence the training leaks at least ε = {number(epsilon)}: for some record, the chance of "
-            f"an outcome differs by a factor of up to e^ε = {number(math.exp(min(epsilon, 50)))} or more with and "
-            "without that record."
+            f"With {sure} confidence the training leaks at least ε = {number(epsilon)}: there is a record with which "
+            f"some outcome is at least e^ε = {number(math.exp(min(epsilon, 50)))} times as likely as without it."
         )
     else:
         means = "No leak could be proved: the auditor did no better than the coin."
@@ -214,7 +223,7 @@ def audit(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | 
 def deciles(parts: Any) -> list[dict[str, Any]]:
     """Tenths of the records by how unusual they are, the most unusual first."""
     ranked = sorted(parts or (), key=lambda part: -int(part["name"]) if str(part.get("name")).isdigit() else 0)
-    ends = {"10": "10: the most unusual records", "1": "1: the most usual records"}
+    ends = {"10": "10, most unusual", "1": "1, most usual"}
     return [{**part, "name": ends.get(str(part.get("name")), f"{part.get('name')}")} for part in ranked]
 
 
@@ -226,14 +235,15 @@ def by_part(
     chart = forest(rows[:40], spoken, chance=chance, show=show, span=span)
     if not chart:
         return None
-    beyond = sum(1 for row in rows if finite(row.get("low")) and row["low"] > chance)
-    many = f"Of {len(rows)} intervals of 95\u00a0%, about {max(1, round(len(rows) / 20))} may miss the line by chance"
-    return {"chart": chart, "note": f"{many}; {number(beyond) if beyond else 'none'} here lies wholly above it."}
+    above = sum(1 for row in rows if finite(row.get("low")) and row["low"] > chance)
+    told = f"{number(above)} of {len(rows)}" if above else f"none of {len(rows)}"
+    note = f"Lying wholly above the line: {told}; by chance alone it would be about one interval in forty."
+    return {"chart": chart, "note": note}
 
 
 def _sized(part: Mapping[str, Any]) -> str:
     sizes = [number(part[key]) for key in ("n", "n_control") if part.get(key)]
-    return short(part.get("name", ""), 30) + (f" (n = {' + '.join(sizes)})" if sizes else "")
+    return short(part.get("name", ""), 28) + (f", n = {' + '.join(sizes)}" if sizes else "")
 
 
 def interval(part: Mapping[str, Any], show: Any, low: str = "low", high: str = "high") -> str:

@@ -63,7 +63,7 @@ def gauge(
     limit: float | None = None,
     at_least: bool = False,
     reference: float | None = None,
-    expected: float | None = None,
+    reference_name: str = "held-out rows",
     detects: float | None = None,
     verdict: str = "",
     show: Callable[[Any], str] = percent,
@@ -71,7 +71,7 @@ def gauge(
 ) -> Markup:
     """A value with its interval on a scale: the limit as a line, what lies beyond it shaded, the reference below it,
     and below that from where on an effect would be noticed."""
-    marks = [x for x in (value, low, high, limit, reference, expected, detects) if x is not None and math.isfinite(x)]
+    marks = [x for x in (value, low, high, limit, reference, detects) if x is not None and math.isfinite(x)]
     if not marks:
         return Markup("")
     at = _clipped(_scale([*marks, *span], limit))
@@ -84,11 +84,10 @@ def gauge(
         parts.append(label("limit-text", edge, y - 12, f"{'at least' if at_least else 'at most'} {show(limit)}"))
     if low is not None and high is not None:
         parts.append(rect(f"interval {tone}", at(low), y + 3, max(2, at(high) - at(low)), 6, round_=3))
-    beside = [(mark, name) for mark, name in ((expected, "expected"), (reference, "held-out rows")) if mark is not None]
-    for mark, name in beside[:1]:
-        if math.isfinite(mark):
-            parts.append(path("reference", f"M{at(mark):.1f} {y + height + 2}l5 9h-10z"))
-            parts.append(label("reference-text", at(mark), y + height + 24, f"{name} {show(mark)}"))
+    beside = reference is not None and math.isfinite(reference)
+    if reference is not None and beside:
+        parts.append(path("reference", f"M{at(reference):.1f} {y + height + 2}l5 9h-10z"))
+        parts.append(label("reference-text", at(reference), y + height + 24, f"{reference_name} {show(reference)}"))
     if value is not None and math.isfinite(value):
         parts.append(circle(f"value {tone}", at(value), y + height / 2, 7))
     below = y + height + (28 if beside else 10)
@@ -231,13 +230,18 @@ def scatter(points: Sequence[Sequence[float]], density: Mapping[str, Any], *, mo
 
 
 def bars(
-    rows: Iterable[Mapping[str, Any]], *, show: Callable[[Any], str] = number, spoken: str = "Comparison by bars"
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    show: Callable[[Any], str] = number,
+    whole: float | None = None,
+    spoken: str = "Comparison by bars",
 ) -> Markup:
-    """Horizontal bars with intervals; `kind` of a row ("real", "synthetic") picks its colour."""
+    """Horizontal bars with intervals; `kind` of a row ("real", "synthetic") picks its colour. `whole`: what a bar of
+    the full width stands for."""
     rows = [row for row in rows if row.get("value") is not None and math.isfinite(row["value"])]
     if not rows:
         return Markup("")
-    top = max(max(abs(row["value"]), abs(row.get("high") or 0)) for row in rows) or 1
+    top = whole or max(max(abs(row["value"]), abs(row.get("high") or 0)) for row in rows) or 1
     pitch, parts = 44, []
 
     def at(value: float) -> float:
@@ -247,6 +251,8 @@ def bars(
         y = 6 + i * pitch
         parts.append(text("tick", _LEFT, y + 9, short(row["name"], 44), whole=row["name"]))
         parts.append(text("tick strong end", _RIGHT, y + 9, show(row["value"])))
+        if whole:
+            parts.append(rect("track", _LEFT, y + 15, _RIGHT - _LEFT, 14, round_=3))
         parts.append(rect(_class(row.get("kind", "real")), _LEFT, y + 15, at(row["value"]) - _LEFT, 14, round_=3))
         if row.get("low") is not None and row.get("high") is not None:
             x0, x1 = at(row["low"]), at(row["high"])

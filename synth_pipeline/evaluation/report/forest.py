@@ -57,12 +57,12 @@ def forest(
     base = head + _PITCH * len(rows)
     parts: list[str] = []
     if chance is not None:
-        parts += [
-            line("chance", at(chance), head - 4, at(chance), base),
-            label("reference-text", at(chance), head - 8, f"{chance_name} {show(chance)}"),
-        ]
+        parts.append(label("reference-text", at(chance), head - 8, f"{chance_name} {show(chance)}"))
     for i, row in enumerate(rows):
         parts += _row(row, head + i * _PITCH, at, show)
+        if chance is not None:  # beside each bar, so that no name is struck through
+            top_ = head + i * _PITCH + 15
+            parts.append(line("chance", at(chance), top_, at(chance), top_ + 16))
     parts.append(line("axis", _LEFT, base + 2, _RIGHT, base + 2))
     parts += [label("tick", _LEFT, base + 16, show(min(known))), label("tick", _RIGHT, base + 16, show(max(known)))]
     told = "; ".join(_told(row, show, mark_name) for row in rows[:40])
@@ -114,7 +114,7 @@ def _row(row: Mapping[str, Any], y: float, at: Callable[[float], float], show: C
     value, low, high, mark = (row.get(key) for key in ("value", "low", "high", "mark"))
     kind = row.get("kind") or "plain"
     shown = show(value) if finite(value) else "not measurable"
-    parts = [text("tick", _LEFT, y + 11, short(row["name"], 40), whole=row["name"])]
+    parts = [text("tick", _LEFT, y + 11, short(row["name"], 46), whole=row["name"])]
     parts.append(text("tick strong end", _RIGHT, y + 11, shown))
     middle = y + 23
     parts.append(rect("track", _LEFT, middle - 3, _RIGHT - _LEFT, 6, round_=3))

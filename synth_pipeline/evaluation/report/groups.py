@@ -12,16 +12,12 @@ from synth_pipeline.evaluation.report.forest import forest
 from synth_pipeline.evaluation.report.svg import finite
 from synth_pipeline.evaluation.report.tables import Table, short, table
 from synth_pipeline.evaluation.report.verdicts import card
+from synth_pipeline.evaluation.report.wording import signed
 from synth_pipeline.evaluation.scorecard import Scorecard
 
 MOST = 60
 """Groups that are shown."""
-_METRICS = {
-    "demographic_parity": "favourable predictions",
-    "demographic_parity_gap": "favourable predictions",
-    "equalized_odds": "right and wrong favourable predictions",
-    "equalized_odds_gap": "right and wrong favourable predictions",
-}
+_METRICS = {"demographic parity": "unequal predictions", "equalized odds": "unequal errors"}
 
 
 def groups(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -61,16 +57,15 @@ def groups(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] |
             span=(0.0,),
         ),
         "gaps": forest(
-            [
-                {**gap, "name": _gap(gap), "value": gap.get("synthetic"), "mark": gap.get("real"), "kind": "synthetic"}
-                for gap in gaps[:MOST]
-            ],
-            "Gaps between groups, learned from synthetic rows",
-            show=percent,
-            span=(0.0,),
-            mark_name="learned from real rows",
+            [{**gap, "name": _gap(gap), "value": _wider(gap)} for gap in gaps[:MOST]],
+            "How much wider gaps between groups are when a model learns from synthetic rows",
+            chance=0.0,
+            chance_name="as with real rows",
+            show=signed,
+            span=(-0.02, 0.05),
         ),
-        "absent": [_name(g) for g in found if g.get("n_synthetic") == 0 and (g.get("n") or 0) > 0][:MOST],
+        "gaps_note": " ".join(_gap_told(gap) for gap in gaps[:MOST]),
+        "absent": [_name(g) for g in found if g.get("absent", g.get("n_synthetic") == 0)][:MOST],
     }
 
 
@@ -118,3 +113,14 @@ def _name(group: Mapping[str, Any]) -> str:
 def _gap(gap: Mapping[str, Any]) -> str:
     metric = str(gap.get("metric", ""))
     return f"{short(gap.get('column', ''), 24)}: {_METRICS.get(metric, metric.replace('_', ' '))}"
+
+
+def _wider(gap: Mapping[str, Any]) -> float | None:
+    made, real = gap.get("synthetic"), gap.get("real")
+    return made - real if finite(made) and finite(real) else None
+
+
+def _gap_told(gap: Mapping[str, Any]) -> str:
+    if _wider(gap) is None:
+        return ""
+    return f"{_gap(gap)}: {percent(gap['synthetic'])} from synthetic, {percent(gap['real'])} from real rows."

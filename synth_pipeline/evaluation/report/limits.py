@@ -19,6 +19,11 @@ def untested(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, list
         for name, score in scores.items()
         if score.error and not any(score.error in said for said in here)
     ]
+    here += [
+        f"{words.of(name).title}: {sentence(short(score.note, 200))}"
+        for name, score in scores.items()
+        if score.value is None and not score.error and score.note
+    ]
     if "linkability" not in scores and "attribute_inference" not in scores:
         here.append("No attack on single fields was made: what an attacker could infer about a person is not known.")
     if "mia_auc" not in scores:

@@ -170,7 +170,11 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
     ]
     parts = {
         name: by_part(rows, f"Copy excess by {name}", _excess(rows), chance=0.0, show=percent, span=(-0.05, 0.1))
-        for name, rows in (("group", note.get("groups")), ("decile", deciles(note.get("deciles"))))
+        for name, rows in (
+            ("group", note.get("groups")),
+            ("decile", deciles(note.get("deciles"))),
+            ("corner", (details.get("corners") or ())[:12]),
+        )
     }
     found = {
         "measures": [card(scorecard, name) for name in names],
@@ -182,6 +186,7 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
         "near_of": (note.get("near") or {}).get("of"),
         "groups": parts["group"],
         "deciles": parts["decile"],
+        "corners": parts["corner"],
         "cumulative": _cumulative(details.get("cumulative") or {}),
         "replay": Table(
             "Nearly unique values that came back",
@@ -198,7 +203,7 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
     return found if names or any(found[key] for key in _SHOWN) else None
 
 
-_SHOWN = ("distances", "exact", "near", "replay", "groups", "deciles", "cumulative")
+_SHOWN = ("distances", "exact", "near", "replay", "groups", "deciles", "corners", "cumulative")
 
 
 def _excess(rows: Any) -> str:

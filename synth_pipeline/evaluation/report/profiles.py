@@ -33,7 +33,13 @@ def tests(comparison: Mapping[str, Any] | None, most: int) -> dict[str, Any] | N
     for found in comparison.get("detection") or ():
         title, means = phrases.TESTS.get(found["name"], (found["name"], ""))
         gauge = charts.gauge(
-            found.get("auc"), found.get("low"), found.get("high"), expected=0.5, show=number, span=(0.4, 1.0)
+            found.get("auc"),
+            found.get("low"),
+            found.get("high"),
+            reference=0.5,
+            reference_name="expected",
+            show=number,
+            span=(0.4, 1.0),
         )
         detection.append({"error": "", "auc": None, **found, "title": title, "means": means, "gauge": gauge})
     tables = []

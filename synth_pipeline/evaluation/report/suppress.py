@@ -87,8 +87,8 @@ def _k(details: Mapping[str, Any]) -> int:
 
 def _score(name: str, score: Score, k: int) -> Score:
     about = words.of(name).group
-    if about not in _SPOKEN:
-        score = replace(score, note="")
+    if about not in _SPOKEN and any(letter.isdigit() for letter in score.note):
+        score = replace(score, note="" if score.value is not None else "not measurable")
     if about in words.PRIVACY or about == "fairness":
         if 0 < score.n < k:
             return Score(None, error="too few people to be shown" if score.value is not None else score.error)
@@ -209,7 +209,7 @@ def _groups(found: Sequence[Mapping[str, Any]], k: int) -> list[dict[str, Any]]:
 def _group(group: Mapping[str, Any], k: int) -> dict[str, Any]:
     """One group; its size in tens, so that no group left out follows from the others."""
     n, held = int(group["n"]), int(group.get("n_holdout") or 0)
-    safe = {key: group[key] for key in ("column", "group", "n_synthetic", "share_synthetic") if key in group}
+    safe = {key: group[key] for key in ("column", "group", "n_synthetic", "share_synthetic", "absent") if key in group}
     safe |= {"n": _tens(n, k), "n_holdout": _tens(held, k) if held >= k else None}
     if (share := group.get("share")) is not None:
         safe["share"] = coarse(share, n / share, k) if share > 0 else 0.0
@@ -257,6 +257,7 @@ _PARTS: dict[str, Callable[[Any, int], Any]] = {
     "groups": _groups,
     "fairness": _fairness,
     "cumulative": _cumulative,
+    "corners": lambda found, k: _ranked(found, k, ("excess", "low", "high")),
 }
 _AS_THEY_ARE = ("sizes", "associations", "pairs", "utility", "constraints", "errors", "not_tested")
 

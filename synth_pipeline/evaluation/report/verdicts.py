@@ -11,6 +11,7 @@ from markupsafe import Markup
 from synth_pipeline.evaluation.report import charts, phrases, words
 from synth_pipeline.evaluation.report.charts import number
 from synth_pipeline.evaluation.report.tables import Table, sentence, short, table
+from synth_pipeline.evaluation.report.wording import Words
 from synth_pipeline.evaluation.scorecard import Gate, Scorecard
 from synth_pipeline.protocols.measure import Score
 
@@ -72,11 +73,9 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
     score = scorecard.scores.get(name) or Score(None, error="no such measure")
     about, limit = words.of(name), _limit(scorecard, name)
     if gate is None:
-        expected = (scorecard.details.get("copying") or {}).get("pi") if name == "nearest_share" else None
         value, low, high, reference, verdict = score.value, score.low, score.high, score.reference, ""
     else:
-        expected, verdict = None, gate.verdict
-        value, low, high = gate.value, gate.low, gate.high
+        verdict, value, low, high = gate.verdict, gate.value, gate.low, gate.high
         reference = 0.0 if limit.over else score.reference
     # a gate over the reference is drawn from the reference on
     base = score.reference or 0.0 if gate and limit.over else 0.0
@@ -88,7 +87,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         limit=gate.threshold if gate else None,
         at_least=limit.at_least,
         reference=reference,
-        expected=expected,
+        reference_name=about.beside,
         detects=detects,
         verdict=verdict,
         show=about.show,
@@ -107,10 +106,23 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         "high": high,
         "n": score.n,
         "notice": about.notice(score.detects, score.reference) if low is not None else "",
+        "interval": interval(about, low, high),
         "notes": " ".join(filter(None, (compared, explained, _told_by(score)))),
-        "error": score.error or ("" if value is not None else (gate.reason if gate else "") or "there is no value"),
+        "error": "" if value is not None and not score.error else _why_not(score, gate),
         "gauge": gauge,
     }
+
+
+def interval(about: Words, low: float | None, high: float | None) -> str:
+    """Both ends, or the one that is known."""
+    if low is None or high is None:
+        return "" if low is None else f"at least {about.show(low)}"
+    return f"{about.show(low)} to {about.show(high)}"
+
+
+def _why_not(score: Score, gate: Gate | None) -> str:
+    told = score.error or (gate.reason if gate else "") or score.note or "there is no value"
+    return sentence(short(told, 300))
 
 
 def _told_by(score: Score) -> str:
@@ -151,7 +163,7 @@ def _row(scorecard: Scorecard, name: str) -> tuple[Any, ...]:
     return (
         Markup("{}<small>{}</small><small>{}</small>").format(about.title, name, note),
         about.show(score.value) if not score.error else "–",
-        f"{about.show(score.low)} to {about.show(score.high)}" if score.low is not None else "–",
+        interval(about, score.low, score.high) or "–",
         about.show(score.reference),
         number(score.n) if score.n else "–",
         about.limit(score.detects, score.reference) if score.low is not None else "–",

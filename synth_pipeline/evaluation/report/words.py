@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from synth_pipeline.evaluation.report.charts import number, percent
+from synth_pipeline.evaluation.report.charts import number
+from synth_pipeline.evaluation.report.wording import Words, signed
 
 GROUPS: dict[str, tuple[str, str]] = {
     "copying": ("Copying", "Does the table repeat the people it was learned from?"),
@@ -22,42 +18,6 @@ PRIVACY = ("copying", "attacks")
 """Groups that protect people."""
 
 
-@dataclass(frozen=True)
-class Words:
-    """One measure: its title, what it says, which way is good, and how its values are written."""
-
-    title: str
-    means: str
-    good: str
-    show: Callable[[Any], str] = percent
-    at_least: bool = False
-    group: str = "fidelity"
-    span: tuple[float, ...] = ()
-    """Values that the gauge always shows, so that a small difference looks small."""
-    notices: str = "at a value of {x}"
-    """Ends the sentence “would notice, with 80 % power, …”; `{x}` is the detection limit with its sign."""
-    of: str = "rows"
-    """What n counts."""
-
-    def limit(self, detects: float | None, reference: float | None = None) -> str:
-        """The detection limit with its sign; the limit lies below what is compared with where less is worse."""
-        if detects is None or not math.isfinite(detects):
-            return "–"
-        below = self.at_least if reference is None or detects == reference else detects < reference
-        return f"{'≤' if below else '≥'}\u00a0{self.show(detects)}"
-
-    def notice(self, detects: float | None, reference: float | None = None) -> str:
-        """The detection limit as a sentence; empty where there is none."""
-        limit = self.limit(detects, reference)
-        return "" if limit == "–" else f"Would notice with 80\u00a0% power {self.notices.replace('{x}', limit)}."
-
-
-def signed(value: Any) -> str:
-    """A difference of shares, with its sign."""
-    shown = percent(value)
-    return f"+{shown}" if isinstance(value, int | float) and math.isfinite(value) and value > 0 else shown
-
-
 _RISK = "0\u00a0%: the table tells nothing about a person in the data that it would not tell about anybody."
 _HELD = "Held-out people, whom the model never saw, are the yardstick."
 
@@ -69,6 +29,7 @@ MEASURES: dict[str, Words] = {
         "People who were never shown to the model are the yardstick.",
         "0 % means that the model remembers nobody; below 0 % is chance.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows were copies",
         of="independent real units",
     ),
@@ -77,6 +38,7 @@ MEASURES: dict[str, Words] = {
         "Of all synthetic rows, the share whose nearest real row is one the model was trained on.",
         "Equal to training's part of the real rows when the model favours none of them.",
         group="copying",
+        beside="expected",
         notices="if for {x} of the rows the nearest real row were a training row",
         of="independent real units",
     ),
@@ -85,7 +47,18 @@ MEASURES: dict[str, Words] = {
         "Synthetic rows equal to a training row, less how often they equal a held-out row by coincidence.",
         "0 %: simple tables repeat rows by chance, and those do not count.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows were exact copies",
+    ),
+    "corner_copy_excess": Words(
+        "Rows that lean on a training row, in the worst corner",
+        "The same among few: the rows of one level of a column, or the most unusual ones. An average over the whole "
+        "table hides copies of a few people; the worst corner counts.",
+        "0 %: no corner of the table pays for the rest.",
+        group="copying",
+        span=(0.0, 0.02),
+        notices="if {x} of the rows of a corner were copies",
+        of="independent real units",
     ),
     "near_match_excess": Words(
         "Near copies beyond chance",
@@ -93,6 +66,7 @@ MEASURES: dict[str, Words] = {
         "often they come so near to a held-out row.",
         "0 %: a copy with one value changed is still a copy, and none was found.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows were near copies",
     ),
     "value_replay_excess": Words(
@@ -101,6 +75,7 @@ MEASURES: dict[str, Words] = {
         "less the rate at which held-out values do.",
         "0 %: no training row's private value came back.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows held a value of one person alone",
     ),
     "cumulative_exposure": Words(
@@ -109,6 +84,7 @@ MEASURES: dict[str, Words] = {
         "less the rate at which held-out people are.",
         "0 %: what is published adds up, and so far it exposes nobody.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the people were repeated",
         of="people",
     ),
@@ -128,6 +104,7 @@ MEASURES: dict[str, Words] = {
         "of held-out rows.",
         "0 %: rows lie among people, not on top of one.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows lay so",
     ),
     "authenticity_excess": Words(
@@ -136,6 +113,7 @@ MEASURES: dict[str, Words] = {
         "often held-out rows do.",
         "0 %: no more of them than among people whom the model never saw.",
         group="copying",
+        span=(0.0, 0.02),
         notices="if {x} of the rows lay so",
     ),
     # attacks
@@ -145,6 +123,8 @@ MEASURES: dict[str, Words] = {
         + _HELD,
         _RISK,
         group="attacks",
+        span=(0.0, 0.2),
+        beside="no risk",
         notices="at a risk of {x}",
         of="attacks",
     ),
@@ -154,6 +134,8 @@ MEASURES: dict[str, Words] = {
         "it. " + _HELD,
         _RISK,
         group="attacks",
+        span=(0.0, 0.2),
+        beside="no risk",
         notices="at a risk of {x}",
         of="attacks",
     ),
@@ -163,6 +145,8 @@ MEASURES: dict[str, Words] = {
         "records belong together. " + _HELD,
         _RISK,
         group="attacks",
+        span=(0.0, 0.2),
+        beside="no risk",
         notices="at a risk of {x}",
         of="attacks",
     ),
@@ -172,6 +156,8 @@ MEASURES: dict[str, Words] = {
         "that gives most away counts. " + _HELD,
         _RISK,
         group="attacks",
+        span=(0.0, 0.2),
+        beside="no risk",
         notices="at a risk of {x}",
         of="attacks",
     ),
@@ -183,6 +169,7 @@ MEASURES: dict[str, Words] = {
         show=number,
         group="attacks",
         span=(0.45, 0.7),
+        beside="chance",
         notices="at an AUC of {x}",
         of="people",
     ),
@@ -193,6 +180,7 @@ MEASURES: dict[str, Words] = {
         "1 % is chance.",
         group="attacks",
         span=(0.0, 0.05),
+        beside="chance",
         notices="if {x} of the people were recognised",
         of="people",
     ),
@@ -204,6 +192,7 @@ MEASURES: dict[str, Words] = {
         show=number,
         group="attacks",
         span=(0.0, 1.0),
+        beside="chance",
         notices="at an ε of {x}",
         of="canaries",
     ),
@@ -303,18 +292,19 @@ MEASURES: dict[str, Words] = {
     ),
     "augmentation_gain": Words(
         "Adding synthetic rows to real ones",
-        "What a model gains on unseen real rows when synthetic rows are added to the real ones it learns from.",
-        "Above 0 it helps; below 0 it does harm.",
-        show=signed,
+        "Quality on unseen real rows of a model that learns from real and synthetic rows together, over that of one "
+        "that learns from the real ones alone.",
+        "Above 100 % they help; below, they do harm.",
         at_least=True,
         group="utility",
-        span=(-0.02, 0.02),
+        span=(0.98, 1.02),
     ),
     # fairness
     "group_shape_error": Words(
         "Shape of columns in the worst-drawn group",
-        "The shape error within each group of people; the worst group counts.",
-        "As small as the reference; far above it, a group is drawn worse than the rest.",
+        "The shape error within each group of people, less that of held-out people of the same group; the worst group "
+        "counts.",
+        "0 %: every group is drawn as well as two halves of it resemble each other.",
         group="fairness",
     ),
     "group_copy_excess": Words(
@@ -336,16 +326,22 @@ MEASURES: dict[str, Words] = {
     ),
     "demographic_parity_gap": Words(
         "Unequal predictions",
-        "How far apart the groups' shares of favourable predictions are, for a model trained on synthetic rows.",
-        "No larger than for a model trained on real rows (the reference).",
+        "How far apart the groups' shares of favourable predictions are, for a model trained on synthetic rows, less "
+        "the same for one trained on real rows.",
+        "0 %: the synthetic rows add no inequality. What inequality the real rows teach is beside it, in the groups' "
+        "section.",
+        show=signed,
         group="fairness",
+        beside="no more than real rows teach",
     ),
     "equalized_odds_gap": Words(
         "Unequal errors",
         "How far apart the groups' rates of right and wrong favourable predictions are, for a model trained on "
-        "synthetic rows.",
-        "No larger than for a model trained on real rows (the reference).",
+        "synthetic rows, less the same for one trained on real rows.",
+        "0 %: the synthetic rows add no inequality.",
+        show=signed,
         group="fairness",
+        beside="no more than real rows teach",
     ),
 }
 

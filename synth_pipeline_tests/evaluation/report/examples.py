@@ -150,12 +150,12 @@ def more_scores() -> dict[str, Score]:
         "density": Score(0.97, 0.93, 1.01, 1.0, 5_000),
         "coverage": Score(0.9, 0.88, 0.92, 0.95, 5_000),
         "trts_ratio": Score(1.01, 0.99, 1.03, 1.0, 16_280),
-        "augmentation_gain": Score(-0.002, -0.006, 0.003, 0.0, 16_280, detects=0.006),
-        "group_shape_error": Score(0.061, 0.05, 0.075, 0.055, 820),
+        "augmentation_gain": Score(0.998, 0.993, 1.003, 1.0, 16_280, detects=0.993),
+        "group_shape_error": Score(0.006, -0.01, 0.022, 0.0, 820),
         "group_copy_excess": Score(0.034, -0.04, 0.11, 0.0, 410, detects=0.1),
         "group_tstr_ratio": Score(0.96, 0.9, 1.02, 1.0, 820),
-        "demographic_parity_gap": Score(0.17, 0.15, 0.19, 0.18, 16_280),
-        "equalized_odds_gap": Score(0.09, 0.05, 0.13, 0.08, 16_280),
+        "demographic_parity_gap": Score(-0.01, -0.04, 0.02, 0.0, 16_280),
+        "equalized_odds_gap": Score(0.01, -0.03, 0.05, 0.0, 16_280),
     }
 
 
@@ -212,8 +212,14 @@ def risks() -> dict[str, Any]:
             },
         ],
         "fairness": [
-            {"column": "sex", "metric": "demographic_parity", "synthetic": 0.17, "real": 0.18, "low": 0.15, "high": 0.19},
-            {"column": "sex", "metric": "equalized_odds", "synthetic": 0.09, "real": 0.08, "low": 0.05, "high": 0.13},
+            {"column": "sex", "metric": metric, "synthetic": made, "real": real, "low": low, "high": high}
+            for metric, made, real, low, high in (
+                ("demographic parity", 0.17, 0.18, -0.04, 0.02), ("equalized odds", 0.09, 0.08, -0.03, 0.05)
+            )
+        ],
+        "corners": [
+            {"name": "the 10% most unusual rows", "excess": 0.03, "low": -0.02, "high": 0.08, "n": 900},
+            {"name": "a level that 500 real rows share", "excess": 0.01, "low": -0.06, "high": 0.08, "n": 400},
         ],
         "cumulative": {
             "releases": 2, "rows": 48_000, "train": 19, "holdout": 12, "of_train": 16_281, "of_holdout": 16_280
