@@ -141,7 +141,7 @@ FAMILIES = {"boosted trees": boosted_trees, "random forest": random_forest, "lin
 
 def learnt(task: Task, rows: Rows, asked: Sequence[Array], seed: int, family: str = "boosted trees") -> list[Array]:
     """Predictions for each of `asked` by a model fitted on `rows`: a number, or one probability per class."""
-    values = np.clip(rows.values, -_FINITE, _FINITE)
+    values = filled(np.clip(rows.values, -_FINITE, _FINITE))
     asked = [np.clip(side, -_FINITE, _FINITE) for side in asked]
     if task.classes is None:
         if len(rows) < 2:
@@ -158,6 +158,11 @@ def learnt(task: Task, rows: Rows, asked: Sequence[Array], seed: int, family: st
         for guess, side in zip(out, asked, strict=True):
             guess[:, model.classes_.astype(int)] = model.predict_proba(side)
     return out
+
+
+def filled(values: Array) -> Array:
+    """Columns without any value hold zeros: boosted trees know no other way to leave them out."""
+    return np.where(np.isnan(values).all(0), 0.0, values)
 
 
 def result(task: Task, truth: Array, guess: Array) -> Result:

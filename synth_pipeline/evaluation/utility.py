@@ -18,6 +18,7 @@ from synth_pipeline.evaluation.learning import (
     Rows,
     Task,
     deviation,
+    filled,
     learnt,
     posed,
     result,
@@ -31,6 +32,8 @@ Array = np.ndarray
 _ROWS = 20_000
 _FOLDS = 5
 _PARTS = 5
+_PART = 200
+"""Rows that a part should have, for a model of it to be like one of all."""
 _SEEDS = 5
 _NAMES = ("tstr_ratio", "trts_ratio", "augmentation_gain")
 
@@ -165,11 +168,12 @@ def _score(ratios: Sequence[Ratio], n: int) -> Score:
 
 
 def _parts(train: Rows, synthetic: Rows, rng: np.random.Generator) -> list[Rows]:
-    """Fifths of the rows, three sets of each: synthetic, train, both."""
+    """Fifths of the rows (halves of few), three sets of each: synthetic, train, both."""
     out = []
     sides = [rng.permutation(len(rows)) for rows in (train, synthetic)]
-    for part in range(_PARTS):
-        real, made = train.take(np.sort(sides[0][part::_PARTS])), synthetic.take(np.sort(sides[1][part::_PARTS]))
+    count = min(max(min(map(len, sides)) // _PART, 2), _PARTS)
+    for part in range(count):
+        real, made = train.take(np.sort(sides[0][part::count])), synthetic.take(np.sort(sides[1][part::count]))
         out += [made, real, real + made]
     return out
 
@@ -237,7 +241,7 @@ def _told_apart(real: Array, others: Sequence[Array], levels: list[bool], seeds:
 
     def told(job: tuple[int, Array, Array, Array]) -> tuple[int, float, float, int]:
         number, rows, labels, test = job
-        model = _trees(levels, seeds.integer()).fit(rows[~test], labels[~test])
+        model = _trees(levels, seeds.integer()).fit(filled(rows[~test]), labels[~test])
         return number, *auc(model.predict_proba(rows[test])[:, 1], labels[test]), int(test.sum())
 
     found = np.array(spread(told, jobs), float).reshape(-1, 4)

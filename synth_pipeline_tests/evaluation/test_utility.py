@@ -56,6 +56,46 @@ def test_transfer(evidence: Evidence, target: str, metric: str) -> None:
     assert len(details["models"]) == 2
 
 
+@pytest.mark.parametrize("target", ["yes", "kind", "amount"])
+def test_a_fresh_sample_is_worth_what_train_is(evidence: Evidence, target: str) -> None:
+    found = utility.usefulness(replace(evidence, target=target))
+    assert set(found.scores) == {"tstr_ratio", "trts_ratio", "augmentation_gain"}
+    for name, score in found.scores.items():
+        assert score.low is not None
+        assert score.high is not None
+        assert score.detects is not None
+        assert 0.97 < score.low < 1.01, name
+        assert 0.99 < score.high < 1.03, name
+        assert 0.8 < score.detects < 1
+
+
+def test_more_rows_of_the_same_kind_help_where_train_is_small(evidence: Evidence) -> None:
+    small = replace(evidence, train=evidence.train.slice(0, 300), target="amount")
+    score = utility.usefulness(small).scores["augmentation_gain"]
+    assert score.value is not None
+    assert score.value > 1
+
+
+def test_answers_that_are_turned_round_are_worth_less_than_nothing(evidence: Evidence) -> None:
+    turned = pa.array([not answer for answer in evidence.synthetic["yes"].to_pylist()])
+    made = evidence.synthetic.set_column(4, "yes", turned).drop_columns(["amount", "kind"])
+    scores = utility.usefulness(replace(evidence, synthetic=made, target="yes")).scores
+    for name in ("tstr_ratio", "trts_ratio"):
+        assert scores[name].high is not None
+        assert scores[name].high < 0.5
+
+
+@pytest.mark.slow
+def test_full_is_the_mean_of_families_and_seeds(evidence: Evidence) -> None:
+    found = utility.usefulness(replace(evidence, target="yes", full=True))
+    table = found.details["utility"]["families"]
+    assert [row["name"] for row in table] == ["boosted trees", "random forest", "linear"]
+    score = found.scores["tstr_ratio"]
+    assert score.value == pytest.approx(np.mean([row["ratio"] for row in table]))
+    assert score.low is not None
+    assert score.low <= 1
+
+
 def test_unlearnable_synthetic_rows_score_low(evidence: Evidence) -> None:
     kinds = evidence.synthetic["kind"].take(pa.array(np.random.default_rng(2).permutation(1_500)))
     useless = evidence.synthetic.set_column(evidence.synthetic.column_names.index("kind"), "kind", kinds)
@@ -87,6 +127,22 @@ def test_unseen_categories_and_missing_values_do_no_harm(evidence: Evidence) -> 
     odd = made.set_column(made.column_names.index("kind"), "kind", pa.array(["new", None, "mid"] * 500))
     assert utility.discernible(replace(evidence, synthetic=odd))[0].value is not None
     assert utility.transfer(replace(evidence, synthetic=odd, target="yes"))[0].value is not None
+
+
+def test_columns_without_any_value_do_no_harm(evidence: Evidence) -> None:
+    def emptied(side: pa.Table, *names: str) -> pa.Table:
+        for name in names:
+            place = side.schema.get_field_index(name)
+            side = side.set_column(place, name, pa.nulls(side.num_rows, side.schema.field(name).type))
+        return side
+
+    made = emptied(evidence.synthetic, "x", "kind")
+    assert utility.discernible(replace(evidence, synthetic=made))[0].value is not None
+    assert utility.usefulness(replace(evidence, synthetic=made, target="yes")).scores["tstr_ratio"].value is not None
+    sides = [emptied(side, "x", "kind") for side in (evidence.train, evidence.holdout, evidence.synthetic)]
+    assert utility.discernible(Evidence(*sides, sides[2], Seeds(0)))[0].value is not None
+    unanswered = emptied(evidence.synthetic, "yes")
+    assert utility.usefulness(replace(evidence, synthetic=unanswered, target="yes")).scores["tstr_ratio"].value is None
 
 
 def test_too_few_rows(evidence: Evidence) -> None:
