@@ -79,10 +79,10 @@ def _sentences(entry: Mapping[str, Any]) -> str:
     said = first.replace("{a}", _of_100(rate)).replace("{c}", _of_100(control))
     if not finite(risk) or not finite(high) or (high >= 1 and not finite(low)):
         return f"{said} These are too few cases to say what the data add to chance."
-    if finite(low) and low > 0:
+    if entry.get("beyond", finite(low) and low > 0):
         return (
-            f"{said} So of the cases that chance would get wrong, the table gives away {_of_100(risk)} "
-            f"({percent(low)} to {percent(high)})."
+            f"{said} So of the cases that chance would get wrong, the table gives away about "
+            f"{_of_100(risk)} ({percent(low)} to {percent(high)}): more than chance explains."
         )
     return (
         f"{said} The difference is no larger than chance makes it: of the cases that chance would get wrong, the table "

@@ -92,9 +92,9 @@ def gauge(
         parts.append(circle(f"value {tone}", at(value), y + height / 2, 7))
     below = y + height + (28 if beside else 10)
     if detects is not None and math.isfinite(detects):
-        parts.append(line("notice", at(detects), y - 3, at(detects), below + 2))
+        parts.append(line("notice", at(detects), y - 4, at(detects), y + height + 4))
         parts.append(label("notice-text", at(detects), below + 14, f"noticed from {show(detects)}"))
-        below += 18
+        below += 20
     spoken = show(value) + (f", 95 % interval {show(low)} to {show(high)}" if low is not None else "")
     spoken += f", limit {show(limit)}" if limit is not None else ""
     spoken += f", noticed from {show(detects)}" if detects is not None else ""

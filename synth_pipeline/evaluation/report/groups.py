@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from synth_pipeline.evaluation.report import words
@@ -74,35 +74,31 @@ def _table(found: list[Mapping[str, Any]], more: str) -> Table | None:
         (
             short(group.get("column", ""), 40),
             short(group["group"], 40),
-            number(group.get("n")),
-            number(group.get("n_holdout")),
-            percent(group.get("share")),
-            percent(group.get("share_synthetic")),
-            percent(group.get("shape_error")),
-            percent(group.get("reference")),
+            _both(number, group.get("n"), group.get("n_holdout")),
+            _both(percent, group.get("share"), group.get("share_synthetic")),
+            _both(percent, group.get("shape_error"), group.get("reference")),
             percent(group.get("copy_excess")),
             interval(group, percent, "copy_low", "copy_high"),
-            number(group.get("metric_synthetic")),
-            number(group.get("metric_real")),
+            _both(number, group.get("metric_synthetic"), group.get("metric_real")),
         )
         for group in found
     ]
     head = (
         "Column",
         "Group",
-        "n, training",
-        "n, held out",
-        "Share, real",
-        "Share, synthetic",
-        "Shape error",
-        "… of held-out rows",
+        "n: training, held out",
+        "Share: real, synthetic",
+        "Shape error: synthetic, held out",
         "Copy excess",
         "95\u00a0% interval",
-        "Model, synthetic",
-        "Model, real",
+        "Model from: synthetic, real",
     )
-    made = table("Groups", head, ("", "", *("n",) * 10), rows)
+    made = table("Groups", head, ("", "", *("n",) * 6), rows)
     return made and Table(made.caption, made.head, made.kinds, made.rows, more)
+
+
+def _both(show: Callable[[Any], str], *values: Any) -> str:
+    return " · ".join(map(show, values)) if any(value is not None for value in values) else "–"
 
 
 def _name(group: Mapping[str, Any]) -> str:

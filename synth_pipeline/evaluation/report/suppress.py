@@ -53,8 +53,8 @@ def suppressed(details: Mapping[str, Any]) -> dict[str, Any]:
     if "columns" in details:
         safe["columns"] = [suppressed_column(column, k, train) for column in details["columns"]]
     for name, make in _PARTS.items():
-        if details.get(name):
-            safe[name] = make(details[name], k)
+        if details.get(name) and (kept := make(details[name], k)):
+            safe[name] = kept
     return safe
 
 
@@ -128,8 +128,8 @@ def _copying(note: Mapping[str, Any], k: int) -> dict[str, Any]:
         shown = {key: _counts(v, k) for key, v in distances.items() if key != "edges"}
         safe["distances"] = {"edges": distances["edges"], **shown}
     for name in ("groups", "deciles"):
-        if note.get(name):
-            safe[name] = _ranked(note[name], k, ("excess", "value", "low", "high", "share"))
+        if ranked := _ranked(note.get(name) or (), k, ("excess", "value", "low", "high", "share")):
+            safe[name] = ranked
     return safe
 
 
@@ -145,6 +145,7 @@ def _attacks(entries: Sequence[Mapping[str, Any]], k: int) -> list[dict[str, Any
         {
             **{key: entry[key] for key in told if key in entry},
             **_rates(entry, k),
+            "beyond": _beyond(entry),  # rounding must not hide what was proved
             "parts": [
                 {"name": part.get("name"), **_rates(part, k)} for part in entry.get("parts") or () if _many(part, k)
             ],
@@ -152,6 +153,11 @@ def _attacks(entries: Sequence[Mapping[str, Any]], k: int) -> list[dict[str, Any
         for entry in entries
         if _many(entry, k)
     ]
+
+
+def _beyond(entry: Mapping[str, Any]) -> bool:
+    low = entry.get("low")
+    return bool(entry.get("beyond", low is not None and low > 0))
 
 
 def _rates(note: Mapping[str, Any], k: int) -> dict[str, Any]:
@@ -179,8 +185,8 @@ def _membership(note: Mapping[str, Any], k: int) -> dict[str, Any]:
         steps = sorted({(coarse(x, control, k), coarse(y, n, k)) for x, y in points})
         safe["roc"] = {"name": curve.get("name"), "fpr": [x for x, _ in steps], "tpr": [y for _, y in steps]}
     for name in ("groups", "deciles"):
-        if note.get(name):
-            safe[name] = _ranked(note[name], k, ("auc", "low", "high"))
+        if ranked := _ranked(note.get(name) or (), k, ("auc", "low", "high")):
+            safe[name] = ranked
     return safe
 
 

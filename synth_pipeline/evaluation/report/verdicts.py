@@ -129,15 +129,15 @@ def _told_by(score: Score) -> str:
     return sentence(short(score.note, 300))
 
 
-def measures(scorecard: Scorecard) -> list[tuple[str, str, Table]]:
-    """One table per group of measures, in the report's order: title, question, table."""
+def measures(scorecard: Scorecard) -> list[Table]:
+    """One table per group of measures, in the report's order."""
     order = {name: place for place, name in enumerate(words.MEASURES)}
     names = sorted(scorecard.scores, key=lambda name: order.get(name, len(order)))
     out = []
     for group, (title, question) in words.GROUPS.items():
         rows = [_row(scorecard, name) for name in names if words.of(name).group == group]
-        if made := table(title, _HEAD, ("t", "n", "n", "n", "n", "n", "n", "n", "w"), rows):
-            out.append((title, question, made))
+        if made := table(f"{title}: {question}", _HEAD, ("t", "n", "n", "n", "n", "n", "n", "n", "w"), rows):
+            out.append(made)
     return out
 
 

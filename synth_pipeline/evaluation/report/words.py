@@ -6,12 +6,12 @@ from synth_pipeline.evaluation.report.charts import number
 from synth_pipeline.evaluation.report.wording import Words, signed
 
 GROUPS: dict[str, tuple[str, str]] = {
-    "copying": ("Copying", "Does the table repeat the people it was learned from?"),
-    "attacks": ("Attacks", "What somebody with the table, and some knowledge, could find out about a person."),
-    "fidelity": ("Fidelity", "Does the table look like the real one?"),
-    "utility": ("Utility", "Does it serve in the real one's place?"),
-    "fairness": ("Fairness", "Is that so for every group?"),
-    "other": ("Other", "Measures of plug-ins."),
+    "copying": ("Copying", "does the table repeat the people it was learned from?"),
+    "attacks": ("Attacks", "what could somebody who has the table find out about a person?"),
+    "fidelity": ("Fidelity", "does the table look like the real one?"),
+    "utility": ("Utility", "does it serve in the real one's place?"),
+    "fairness": ("Fairness", "is that so for every group?"),
+    "other": ("Other", "measures of plug-ins."),
 }
 """Groups of measures in the order of the report: title, question."""
 PRIVACY = ("copying", "attacks")
@@ -91,11 +91,11 @@ MEASURES: dict[str, Words] = {
     "c_t": Words(
         "Data-copying test C_T",
         "Compares, region by region, how near synthetic rows and held-out rows come to the training rows "
-        "(Meehan et al. 2020), in standard deviations.",
-        "About 0: as near as other real people. Far below 0 (−3 and less): nearer, as copies are.",
+        "(Meehan et al. 2020, with the sign turned), in standard deviations of chance.",
+        "About 0: as near as other real people. Far above 0 (3 and more): nearer, as copies are.",
         show=number,
-        at_least=True,
         group="copying",
+        notices="at a C_T of {x}",
         span=(-4.0, 4.0),
     ),
     "nndr_excess": Words(
@@ -280,6 +280,7 @@ MEASURES: dict[str, Words] = {
         "seen; this is the first one's quality over the second one's.",
         "100 %: the synthetic table teaches as much as the real one.",
         at_least=True,
+        beside="learned from real rows",
         group="utility",
     ),
     "trts_ratio": Words(
@@ -296,6 +297,7 @@ MEASURES: dict[str, Words] = {
         "that learns from the real ones alone.",
         "Above 100 % they help; below, they do harm.",
         at_least=True,
+        beside="real rows alone",
         group="utility",
         span=(0.98, 1.02),
     ),
@@ -312,6 +314,7 @@ MEASURES: dict[str, Words] = {
         "The estimated share of synthetic rows that lean on a training person of one group; the worst group counts. "
         "A small group may pay for what the average hides.",
         "0 %.",
+        beside="chance",
         group="fairness",
         notices="if {x} of a group's rows were copies",
         of="independent real units",
@@ -322,6 +325,7 @@ MEASURES: dict[str, Words] = {
         "group counts.",
         "100 %.",
         at_least=True,
+        beside="learned from real rows",
         group="fairness",
     ),
     "demographic_parity_gap": Words(
@@ -332,7 +336,7 @@ MEASURES: dict[str, Words] = {
         "section.",
         show=signed,
         group="fairness",
-        beside="no more than real rows teach",
+        beside="as with real rows",
     ),
     "equalized_odds_gap": Words(
         "Unequal errors",
@@ -341,7 +345,7 @@ MEASURES: dict[str, Words] = {
         "0 %: the synthetic rows add no inequality.",
         show=signed,
         group="fairness",
-        beside="no more than real rows teach",
+        beside="as with real rows",
     ),
 }
 
