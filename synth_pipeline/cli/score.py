@@ -39,7 +39,7 @@ def score(
     Exit codes: 0 every gate passed, 3 one failed or is inconclusive, 2 wrong usage, 1 failure.
     """
     from synth_pipeline.errors import SpecError, did_you_mean
-    from synth_pipeline.evaluation.cumulative import gather
+    from synth_pipeline.evaluation.cumulative import with_earlier
     from synth_pipeline.evaluation.gates import judge, load_policy, verdict
     from synth_pipeline.evaluation.intervals import searched
     from synth_pipeline.evaluation.scorecard import Scorecard
@@ -61,10 +61,10 @@ def score(
         seeds=Seeds(seed, ("score",)),
         target=target,
         sensitive=tuple(sensitive or ()),
-        earlier=gather(((table.num_rows, table.to_batches()) for table in _read(earlier)), train.schema),
         full=full,
         queries=made.num_rows if full else searched(20_000, train.num_rows, held.num_rows),
     )
+    evidence = with_earlier(evidence, ((table.num_rows, table.to_batches()) for table in _read(earlier)))
     findings = find("modalities", "tabular")().measure(evidence)
     gates = judge(findings.scores, limits)
     card = Scorecard(

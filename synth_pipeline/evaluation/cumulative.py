@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -20,6 +23,7 @@ from synth_pipeline.records.schema import columns
 
 Array = np.ndarray
 EARLIER_ROWS = 200_000
+"""Rows of earlier releases that measures of how they lie are shown."""
 _CHANCE = 0.5
 """Values that repeat at least this part of the held-out persons are met by chance: they tell nothing of anybody."""
 _POWER = 0.8
@@ -37,29 +41,26 @@ def cumulative(evidence: Evidence) -> Findings:
         raise Unfit("no rows to compare")
     label = np.zeros(int(max(side.max() for side in units)) + 1, bool)
     label[units[0]] = True
-    published = [evidence.released, *_earlier(evidence)]
-    features = features_of(evidence)
-    keys = features.keys
-    met = _exposed(_held((keys(evidence.train), keys(evidence.holdout)), units), [keys(rows) for rows in published])
+    published = [table for table in (evidence.released, evidence.earlier, evidence.telling) if table is not None]
+    met, *others = (_exposed(held, [keys(rows) for rows in published]) for keys, held in _kinds(evidence, units))
     # what is seldom met by chance comes first: of columns in which most values recur anyway, nothing would be learned
-    found = _by_column(evidence, published, units) if isinstance(features, TableFeatures) else ()
     left = 0
-    for part in sorted(found, key=lambda part: float(part[~label].mean())):
+    for part in sorted(others, key=lambda part: float(part[~label].mean())):
         if (met | part)[~label].mean() <= _CHANCE:
             met = met | part
         else:
             left += 1
-    trained, others = int(label.sum()), int((~label).sum())
+    trained, control = int(label.sum()), int((~label).sum())
     hits = int(met[label].sum()), int(met[~label].sum())
-    value, low, high = risk((hits[0], trained), (hits[1], others))
-    releases, of_rows = _told(evidence)
-    rows = sum(table.num_rows for table in published)
+    value, low, high = risk((hits[0], trained), (hits[1], control))
+    releases, rows, of_rows = _counts(evidence)
+    which = "of this release" + (f" and {releases} earlier ones" if releases else "")
     note = (
         f"of {trained} persons of train {_few(hits[0])} are met by a published row or value that they alone have, "
-        f"of {others} of the holdout {_few(hits[1])}; {_words(releases, rows, of_rows)}"
+        f"of {control} of the holdout {_few(hits[1])}; "
+        f"{f'{rows} of {of_rows}' if rows < of_rows else rows} published rows, {which}"
         + (f"; {left} columns whose values recur by chance are left out" if left else "")
     )
-    detects = _detects(trained, (hits[1], others))
     details = {
         "releases": releases,
         "rows": rows,
@@ -67,39 +68,73 @@ def cumulative(evidence: Evidence) -> Findings:
         "train": hits[0],
         "holdout": hits[1],
         "of_train": trained,
-        "of_holdout": others,
+        "of_holdout": control,
     }
-    score = Score(value, low, high, 0.0, trained, note, detects=detects)
+    score = Score(value, low, high, 0.0, trained, note, detects=_detects(trained, (hits[1], control)))
     return Findings({"cumulative_exposure": score}, {"cumulative": details})
 
 
-def gather(
-    releases: Iterable[tuple[int, Iterable[pa.RecordBatch]]], shape: pa.Schema, most: int = EARLIER_ROWS
-) -> pa.Table | None:
-    """Rows of earlier releases as one table for `Evidence.earlier`: every so-manieth row, at most `most` in all.
+def with_earlier(
+    evidence: Evidence, releases: Iterable[tuple[int, Iterable[pa.RecordBatch]]], most: int = EARLIER_ROWS
+) -> Evidence:
+    """The evidence with `earlier`, every so-manieth row of all earlier releases, at most `most`; and with `telling`,
+    found among all of their rows: no more than there are values that one person alone has.
 
     Columns go by name. One that a release lacks, or has as what cannot be cast without loss, is missing there: such
-    rows equal nobody's, yet their other values still tell. None when there is no row.
+    rows equal nobody's, yet their other values still tell.
 
     Args:
         releases: of each release, how many rows it has, and these.
     """
     known = list(releases)
     total = sum(rows for rows, _ in known)
-    step = max(total / most, 1.0)
-    pieces, begin = [], 0
+    if not total:
+        return evidence
+    kinds = []
+    with suppress(Unfit):  # then nothing is measured, and that is told where it is
+        kinds = [(keys, held.keys[held.lone]) for keys, held in _kinds(evidence, units_of(evidence))]
+    unmet = [np.ones(len(lone), bool) for _, lone in kinds]
+    plain = pa.schema([pa.field(column.name, column.type) for column in evidence.train.schema])
+    sample, telling, begin, step = [], [], 0, max(total / most, 1.0)
     for rows, batches in known:
-        place, end = begin, begin + rows
+        place = begin
         for batch in batches:
-            places = _every(step, place, place + batch.num_rows)
+            table = pa.Table.from_batches([_aligned(batch, plain)])
+            sample.append(table.take(_every(step, place, place + batch.num_rows)))
+            fresh = [_fresh(keys(table), lone, left) for (keys, lone), left in zip(kinds, unmet, strict=True)]
+            telling.append(table.take(np.unique(np.concatenate([*fresh, np.empty(0, np.int64)]))))
             place += batch.num_rows
-            if len(places):
-                pieces.append(_aligned(batch.take(pa.array(places)), shape))
-        begin = end
-    if not pieces:
-        return None
+        begin += rows
     told = {"releases": str(len(known)), "rows": str(total)}
-    return pa.Table.from_batches(pieces).replace_schema_metadata(told)
+    earlier = pa.concat_tables([plain.empty_table(), *sample]).replace_schema_metadata(told)
+    return replace(evidence, earlier=earlier, telling=pa.concat_tables([plain.empty_table(), *telling]))
+
+
+def _kinds(evidence: Evidence, units: tuple[Array, Array]) -> Iterator[tuple[Callable[[pa.Table], Array], _Held]]:
+    """How published rows are looked up, and who holds what: whole rows; then each column with many values that are
+    somebody's alone, as `copying.replay` has them, where records are rows of a table."""
+    features = features_of(evidence)
+    yield features.keys, _held((features.keys(evidence.train), features.keys(evidence.holdout)), units)
+    if not isinstance(features, TableFeatures):
+        return
+    for column in columns(evidence.train.schema):
+        there = all(column.name in table.column_names for table in (evidence.holdout, evidence.released))
+        if not comparable(column.type) or not there:
+            continue
+        held = _held((value_keys(evidence.train, column), value_keys(evidence.holdout, column)), units)
+        if held.units[held.lone].sum() >= max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
+            yield partial(value_keys, column=column), held
+
+
+def _fresh(keys: Array, lone: Array, unmet: Array) -> Array:
+    """The first of the rows for each lone key that was not met before; from now on it was."""
+    if not len(lone):
+        return np.empty(0, np.int64)
+    at = np.minimum(np.searchsorted(lone, keys), len(lone) - 1)
+    rows = np.flatnonzero((lone[at] == keys) & unmet[at])
+    met, first = np.unique(at[rows], return_index=True)
+    unmet[met] = False
+    return rows[first]
 
 
 def _every(step: float, begin: int, end: int) -> Array:
@@ -109,8 +144,7 @@ def _every(step: float, begin: int, end: int) -> Array:
 
 
 def _aligned(batch: pa.RecordBatch, shape: pa.Schema) -> pa.RecordBatch:
-    plain = pa.schema([pa.field(column.name, column.type) for column in shape])
-    return pa.RecordBatch.from_arrays([_cast(batch, column.name, column.type) for column in plain], schema=plain)
+    return pa.RecordBatch.from_arrays([_cast(batch, column.name, column.type) for column in shape], schema=shape)
 
 
 def _cast(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
@@ -123,32 +157,14 @@ def _cast(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
     return pa.nulls(batch.num_rows, kind)
 
 
-def _earlier(evidence: Evidence) -> Iterator[pa.Table]:
-    if evidence.earlier is not None and evidence.earlier.num_rows:
-        yield evidence.earlier
-
-
-def _told(evidence: Evidence) -> tuple[int, int]:
-    """How many earlier releases there are, and how many rows were published in all."""
-    if evidence.earlier is None:
-        return 0, evidence.released.num_rows
-    note = evidence.earlier.schema.metadata or {}
-    rows = int(note.get(b"rows", evidence.earlier.num_rows))
-    return int(note.get(b"releases", 1)), rows + evidence.released.num_rows
-
-
-def _by_column(evidence: Evidence, published: Sequence[pa.Table], units: tuple[Array, Array]) -> Iterator[Array]:
-    """Of each column with many values that are somebody's alone (as `copying.replay` has them): who is met."""
-    for column in columns(evidence.train.schema):
-        if not comparable(column.type) or column.name not in evidence.holdout.column_names:
-            continue
-        sides = value_keys(evidence.train, column), value_keys(evidence.holdout, column)
-        holders = _held(sides, units)
-        if holders.units[holders.lone].sum() < max(NEAR_UNIQUE * holders.units[holders.keys != 0].sum(), 1):
-            continue
-        told = [value_keys(rows, column) for rows in published if column.name in rows.column_names]
-        if told:
-            yield _exposed(holders, told)
+def _counts(evidence: Evidence) -> tuple[int, int, int]:
+    """How many earlier releases there are, how many published rows were looked at, and of how many."""
+    own, earlier = evidence.released.num_rows, evidence.earlier
+    if earlier is None:
+        return 0, own, own
+    note = earlier.schema.metadata or {}
+    rows = int(note.get(b"rows", earlier.num_rows))
+    return int(note.get(b"releases", 1)), own + (rows if evidence.telling is not None else earlier.num_rows), own + rows
 
 
 def _exposed(holders: _Held, asked: Sequence[Array]) -> Array:
@@ -175,8 +191,3 @@ def _detects(n: int, control: tuple[int, int]) -> float:
 
 def _few(hits: int) -> str:
     return "none" if not hits else "fewer than 10" if hits < 10 else str(hits)
-
-
-def _words(releases: int, rows: int, of_rows: int) -> str:
-    which = "of this release" + (f" and {releases} earlier ones" if releases else "")
-    return f"{f'{rows} of {of_rows}' if rows < of_rows else rows} published rows, {which}"

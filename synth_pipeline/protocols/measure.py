@@ -62,7 +62,8 @@ class Evidence:
     `train`, `holdout`: protected rows, every column that was learned. `synthetic`: rows drawn from the same model, at
     least as many as released when few were asked for. `released`: exactly the rows to be published (all columns).
     `units`: per train and holdout row, an integer that rows of one person share (None: every row its own).
-    `earlier`: rows of releases that were already made from the same source: what is published adds up.
+    `earlier`: rows of releases that were already made from the same source (an even sample where they are many): what
+    is published adds up. `telling`: of all their rows, those that hold something that one person alone has.
     `features`: how records are compared; None: as tables, column by column.
     `seconds`: what one measure may take.
     """
@@ -80,6 +81,7 @@ class Evidence:
     queries: int = 20_000
     full: bool = False
     earlier: pa.Table | None = None
+    telling: pa.Table | None = None
     features: Features | None = None
     seconds: float = 1_800.0
 

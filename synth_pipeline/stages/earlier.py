@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from synth_pipeline.errors import StorageError
-from synth_pipeline.evaluation.cumulative import gather
+from synth_pipeline.evaluation.cumulative import with_earlier
+from synth_pipeline.protocols.measure import Evidence
 from synth_pipeline.publishing.manifest import Manifest
 from synth_pipeline.publishing.release import Contents
 from synth_pipeline.publishing.store import MANIFEST, RemoteStore, Store, open_store
@@ -38,19 +39,19 @@ def earlier(run: Run, root: str, released: Records) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def read_earlier(found: dict[str, list[str]], shape: pa.Schema) -> tuple[pa.Table | None, list[str]]:
-    """Rows of these releases for `Evidence.earlier`, and a warning about those whose files are gone or damaged, or that
-    have none of the columns of `shape`."""
-    lost: list[str] = []
+def add_earlier(evidence: Evidence, found: dict[str, list[str]]) -> tuple[Evidence, list[str]]:
+    """The evidence with the rows of these releases, and a warning about those whose files are gone or damaged, or that
+    have none of the columns that were learned."""
+    shape, lost = evidence.train.schema, list[str]()
     known = (_opened(content, paths, shape) for content, paths in found.items())
     opened = [one for one in known if one is not None]
     rows = [(manifest.tables[0].rows, _rows(store, manifest, shape, lost)) for store, manifest in opened]
-    table = gather(rows, shape)
+    evidence = with_earlier(evidence, rows)
     missing = len(found) - len(opened) + len(lost)
     if not missing:
-        return table, []
+        return evidence, []
     which = f"{missing} of {len(found)} earlier releases of this source"
-    return table, [f"{which} could not be read or compared: what they add is not measured"]
+    return evidence, [f"{which} could not be read or compared: what they add is not measured"]
 
 
 def _opened(content: str, paths: Iterable[str], shape: pa.Schema) -> tuple[Store, Manifest] | None:

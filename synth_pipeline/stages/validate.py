@@ -30,7 +30,7 @@ from synth_pipeline.records.identity import canonical, digest, plan_id
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
 from synth_pipeline.spec.columns import Role
-from synth_pipeline.stages.earlier import earlier, read_earlier
+from synth_pipeline.stages.earlier import add_earlier, earlier
 from synth_pipeline.stages.run import NOUNS, Outcome, Result, Run, manifest, perform
 from synth_pipeline.stages.versions import VALIDATE as VERSION
 
@@ -165,7 +165,6 @@ def _evidence(
         more = pa.Table.from_batches(itertools.islice((batch.select(names).cast(shape) for _, batch in batches), None))
         synthetic = pa.concat_tables([synthetic, more])
         warnings.append(f"{missing} audit rows were drawn beside the {out.num_rows} released ones, for the statistics")
-    earlier_rows, lost = read_earlier(before, shape)
     units = _units(real)
     targets, sensitive = (schemas.with_role(shape, role) for role in (Role.TARGET, Role.SENSITIVE))
     evidence = Evidence(
@@ -181,9 +180,9 @@ def _evidence(
         holdout_units=units and units[1],
         queries=wanted,
         full=run.spec.validation.full,
-        earlier=earlier_rows,
         seconds=run.spec.validation.seconds,
     )
+    evidence, lost = add_earlier(evidence, before)
     return evidence, [*warnings, *lost]
 
 

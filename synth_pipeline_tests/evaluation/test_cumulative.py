@@ -11,7 +11,7 @@ import pytest
 
 from synth_pipeline.evaluation import copying
 from synth_pipeline.evaluation.columns import Unfit
-from synth_pipeline.evaluation.cumulative import cumulative, gather
+from synth_pipeline.evaluation.cumulative import cumulative, with_earlier
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.seeds import Seeds
 
@@ -25,7 +25,7 @@ def _people(rng: np.random.Generator, rows: int, decimals: int = 2) -> pa.Table:
             "age": age,
             "pay": np.round(rng.lognormal(3, 1, rows) * age, decimals),
             "job": rng.choice(list("abcdefgh"), rows, p=np.arange(8, 0, -1) / 36),
-            "town": pa.array(np.array(["x", "y", None])[rng.integers(0, 3, rows)]),
+            "town": pa.array(np.array(["x", "y", None])[rng.integers(0, 3, rows)], pa.string()),
         }
     )
 
@@ -47,10 +47,8 @@ def _interval(score: Score) -> tuple[float, float, float]:
     return score.low, score.value, score.high
 
 
-def _together(releases: list[pa.Table], shape: pa.Schema, **more: int) -> pa.Table:
-    table = gather([(one.num_rows, one.to_batches(max_chunksize=97)) for one in releases], shape, **more)
-    assert table is not None
-    return table
+def _after(evidence: Evidence, releases: list[pa.Table], **more: int) -> Evidence:
+    return with_earlier(evidence, [(one.num_rows, one.to_batches(max_chunksize=97)) for one in releases], **more)
 
 
 def test_few_copies_in_each_release_add_up() -> None:
@@ -63,7 +61,7 @@ def test_few_copies_in_each_release_add_up() -> None:
     for release in range(10):
         copies = train.take(pa.array(chosen[release * 10 : release * 10 + 10]))
         made = pa.concat_tables([_people(rng, 1_990, 6), copies])  # 0.5 %, of persons that were not met before
-        asked = replace(evidence, released=made, earlier=_together(earlier, made.schema) if earlier else None)
+        asked = _after(replace(evidence, released=made), earlier, most=1_000)
         alone = copying.exact(asked)[0]
         assert alone.high is not None
         assert alone.high < LIMIT
@@ -85,8 +83,8 @@ def test_fresh_rows_expose_nobody_however_many_are_published(train: int, holdout
     values, outside = [], 0
     for _ in range(60):
         evidence = _evidence(rng, train, holdout, 2_000)
-        earlier = _together([_people(rng, 2_000) for _ in range(3)], evidence.train.schema)
-        low, value, high = _interval(_score(replace(evidence, earlier=earlier))[0])
+        published = _after(evidence, [_people(rng, 2_000) for _ in range(3)])
+        low, value, high = _interval(_score(published)[0])
         values.append(value)
         outside += not low <= 0 <= high
     assert outside <= 7  # of 60, each wrong once in twenty; 8 or more: 1 in 100
@@ -112,7 +110,7 @@ def test_verbatim_copies_expose_all_and_so_does_one_release_of_them() -> None:
     score, told = _score(replace(evidence, released=evidence.train))
     assert _interval(score)[0] > 0.95
     assert (told["train"], told["of_train"]) == (500, 500)
-    later, _ = _score(replace(evidence, earlier=_together([evidence.train], evidence.train.schema)))
+    later, _ = _score(_after(evidence, [evidence.train]))
     assert _interval(later)[0] > 0.95  # what is out stays out
 
 
@@ -182,27 +180,41 @@ def test_what_it_says_it_would_notice_it_notices_four_times_in_five(train: int, 
     assert detects["cumulative_exposure"].detects is not None
 
 
-def test_gather_takes_every_so_manieth_row_of_all() -> None:
-    shape = pa.schema([("a", pa.int64())])
-    releases = [pa.table({"a": np.arange(begin, begin + rows)}) for begin, rows in ((0, 700), (700, 50), (750, 250))]
-    assert _together(releases, shape).column("a").to_pylist() == list(range(1_000))
-    some = _together(releases, shape, most=100)
-    assert some.column("a").to_pylist() == list(range(0, 1_000, 10))
-    assert _together(releases, shape, most=333).num_rows == 333
-    assert gather([], shape) is None
-    evidence = Evidence(releases[0], releases[1], releases[2], releases[2], Seeds(0), earlier=some)
-    score, told = _score(evidence)
-    assert (told["releases"], told["rows"], told["of_rows"]) == (3, 350, 1_250)
-    assert "350 of 1250 published rows, of this release and 3 earlier ones" in score.note
+def test_a_sample_of_earlier_rows_and_all_that_tell() -> None:
+    rng = np.random.default_rng(8)
+    evidence = _evidence(rng, 300, 300, 300)
+    releases = [_people(rng, rows) for rows in (700, 0, 50, 245)]
+    copies = evidence.train.slice(10, 5)
+    published = _after(evidence, [*releases, copies, copies], most=100)
+    rows = pa.concat_tables([*releases, copies, copies])
+    assert published.earlier is not None
+    assert published.telling is not None
+    assert published.earlier.to_pylist() == rows.take(pa.array([1_005 * i // 100 for i in range(100)])).to_pylist()
+    assert [row for row in published.telling.to_pylist() if row in copies.to_pylist()] == copies.to_pylist()
+    assert published.telling.num_rows < 200  # each lone value once
+    score, told = _score(published)
+    assert (told["releases"], told["rows"], told["of_rows"]) == (6, 1_305, 1_305)
+    assert "1305 published rows, of this release and 6 earlier ones" in score.note
+    whole = _score(replace(evidence, earlier=rows))[1]
+    assert (told["train"], told["holdout"]) == (whole["train"], whole["holdout"])
+    sampled = _score(replace(published, telling=None))
+    assert sampled[1]["train"] < told["train"]
+    assert "400 of 1305 published rows" in sampled[0].note
+    assert _after(evidence, []) is _after(evidence, [releases[1]]) is evidence
 
 
 def test_columns_go_by_name_and_what_cannot_be_cast_is_missing() -> None:
     shape = pa.schema([("n", pa.int64()), ("t", pa.string()), ("b", pa.bool_()), ("d", pa.date32())])
+    real = pa.Table.from_pylist([{"n": i, "t": f"t{i}", "b": True, "d": None} for i in range(9)], shape)
+    evidence = Evidence(real, real.slice(0, 0), real, real, Seeds(0))
     one = pa.table({"t": pa.array(["x", None]).dictionary_encode(), "n": [1.0, 2.0], "more": [1, 2]})
     two = pa.table({"n": [1.5], "b": ["perhaps"], "d": [3.7]})
-    table = _together([one, two], shape)
+    table = _after(evidence, [one, two]).earlier  # and no real row to meet, which is told where it is measured
+    assert table is not None
     assert table.schema.types == shape.types
     assert table.to_pydict() == {"n": [1, 2, None], "t": ["x", None, None], "b": [None] * 3, "d": [None] * 3}
+    with pytest.raises(Unfit):
+        cumulative(evidence)
 
 
 def test_hostile_tables_are_measured_or_refused() -> None:
@@ -215,7 +227,7 @@ def test_hostile_tables_are_measured_or_refused() -> None:
             "flag": rng.random(24) < 0.5,
         }
     )
-    score, _ = _score(Evidence(odd.slice(0, 12), odd.slice(12), odd, odd, Seeds(0), earlier=odd))
+    score, _ = _score(_after(Evidence(odd.slice(0, 12), odd.slice(12), odd, odd, Seeds(0)), [odd]))
     low, value, high = _interval(score)
     assert low <= value <= high
     assert low <= 0

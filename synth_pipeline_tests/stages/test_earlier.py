@@ -15,14 +15,16 @@ import pytest
 from synth_pipeline.evaluation.cumulative import cumulative
 from synth_pipeline.evaluation.measuring import Measure
 from synth_pipeline.modalities.tabular import measures
+from synth_pipeline.protocols.measure import Evidence
 from synth_pipeline.publishing.release import Contents
 from synth_pipeline.publishing.store import open_store
 from synth_pipeline.publishing.versions import Line
 from synth_pipeline.records.home import Home
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
+from synth_pipeline.seeds import Seeds
 from synth_pipeline.spec.dataset import DatasetSpec
-from synth_pipeline.stages.earlier import earlier, read_earlier
+from synth_pipeline.stages.earlier import add_earlier, earlier
 from synth_pipeline.stages.export import export
 from synth_pipeline.stages.generate import generate
 from synth_pipeline.stages.ingest import ingest
@@ -128,18 +130,24 @@ def test_of_a_partitioned_source_only_what_may_hold_the_same_rows(home: Home) ->
 def test_a_damaged_release_is_told_and_another_copy_of_it_will_do(run: Run, tmp_path: Path) -> None:
     card, release = _published(run)
     content, place = release.content_id, Path(release.metrics["path"])
-    shape = pa.schema([("cost", pa.float64()), ("ward", pa.string()), ("new", pa.int64())])
-    table, warnings = read_earlier({content: [str(tmp_path / "nowhere"), str(place)]}, shape)
+    real = pa.table({"cost": [1.5, 2.5], "ward": ["a", "b"], "new": [1, 2]})
+    evidence = Evidence(real, real, real, real, Seeds(0))
+
+    def read(content: str, *paths: Path, into: Evidence = evidence) -> tuple[pa.Table | None, list[str]]:
+        found, warnings = add_earlier(into, {content: [str(path) for path in paths]})
+        return found.earlier, warnings
+
+    table, warnings = read(content, tmp_path / "nowhere", place)
     assert table is not None
     assert (table.num_rows, table.column("new").null_count, warnings) == (60, 60, [])
-    assert read_earlier({content: [str(place)]}, pa.schema([("unheard", pa.int64())]))[0] is None
-    assert read_earlier({"another": [str(place)]}, shape)[0] is None  # not what the ledger knows
+    unheard = real.rename_columns(["un", "heard", "of"])
+    assert read(content, place, into=replace(evidence, train=unheard))[0] is None
+    assert read("another", place)[0] is None  # not what the ledger knows
     [file] = (place / "data").iterdir()
     data = bytearray(file.read_bytes())
     data[len(data) // 3 : len(data) // 3 + 40] = bytes(40)
     file.write_bytes(data)
-    _, warnings = read_earlier({content: [str(place)]}, shape)
-    assert len(warnings) == 1
+    assert len(read(content, place)[1]) == 1
     (place / "manifest.json").write_text("{}")
-    assert read_earlier({content: [str(place)]}, shape)[0] is None
+    assert read(content, place)[0] is None
     assert card.metrics["verdict"] == "pass"

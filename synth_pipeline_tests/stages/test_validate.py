@@ -154,7 +154,7 @@ def test_what_crashes_hangs_or_is_no_number_never_passes(run: Run, monkeypatch: 
         raise RuntimeError("P0007 is 83 years old")
 
     good = Score(0.0, -0.001, 0.001, 0.0, 9_000)
-    works = {
+    works: dict[str, Callable[[], Score]] = {
         "copy_excess": crash,
         "exact_match_excess": lambda: replace(good, value=math.nan),
         "value_replay_excess": partial(_slow, 2, good),
