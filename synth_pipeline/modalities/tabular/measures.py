@@ -45,7 +45,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from synth_pipeline.evaluation import copying, fidelity, utility
+from synth_pipeline.evaluation import (
+    closeness,
+    copying,
+    corners,
+    cumulative,
+    fidelity,
+    groups,
+    marginals,
+    prdc,
+    propensity,
+    utility,
+)
+from synth_pipeline.evaluation.attacks import inference, linkability, membership, singling_out
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, missing, numbers, subset, texts
 from synth_pipeline.evaluation.measuring import Measure, measure_all
 from synth_pipeline.evaluation.report.suppress import suppressed_column
@@ -112,11 +124,6 @@ def _discernible(evidence: Evidence) -> Findings:
     return Findings({"c2st_auc": score}, {"utility": {"c2st": details}})
 
 
-def _transfer(evidence: Evidence) -> Findings:
-    score, details = utility.transfer(evidence)
-    return Findings({"tstr_ratio": score}, {"utility": details})
-
-
 def _pca(evidence: Evidence) -> Findings:
     return Findings({}, {"pca": _picture(evidence)})
 
@@ -125,12 +132,30 @@ MEASURES = (
     Measure(("copy_excess", "nearest_share"), _nearness, "near copies"),
     Measure(("exact_match_excess",), _exact, "exact copies"),
     Measure(("value_replay_excess",), _replay, "replayed values"),
+    Measure(("corner_copy_excess",), corners.corners, "copies of unusual records alone"),
+    Measure(("cumulative_exposure",), cumulative.cumulative, "what all releases of the source expose together"),
+    Measure(
+        ("c_t", "nndr_excess", "authenticity_excess"), closeness.closeness, "copies by cells and ratios", full=True
+    ),
+    Measure(("singling_out_univariate",), singling_out.univariate, "singling out by one field"),
+    Measure(("singling_out_multivariate",), singling_out.multivariate, "singling out by several fields"),
+    Measure(("linkability",), linkability.linkability, "linking two tables"),
+    Measure(("attribute_inference",), inference.attribute_inference, "guessing a field from the others"),
+    Measure(("mia_auc", "mia_tpr"), membership.membership, "telling who was in the data"),
     Measure(("shape_error",), _shapes, "the shape of columns"),
     Measure(("trend_error",), _trends, "relations between columns"),
+    Measure(("triple_error", "k_marginal"), marginals.marginals, "relations of three columns"),
     Measure(("missing_error",), _gaps, "missing values"),
     Measure(("constraint_violations",), _violations, "constraints"),
     Measure(("c2st_auc",), _discernible, "telling real from synthetic"),
-    Measure(("tstr_ratio",), _transfer, "use for machine learning"),
+    Measure(("pmse_ratio",), propensity.pmse, "propensity of being synthetic"),
+    Measure(("precision", "recall", "density", "coverage"), prdc.prdc, "precision and recall of the distribution"),
+    Measure(("tstr_ratio", "trts_ratio", "augmentation_gain"), utility.usefulness, "use for machine learning"),
+    Measure(
+        ("group_shape_error", "group_copy_excess", "group_tstr_ratio", "demographic_parity_gap", "equalized_odds_gap"),
+        groups.groups,
+        "groups and fairness",
+    ),
     Measure((), _pca, "picture"),
 )
 """In the order of the report: what the gates are about first."""
