@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -32,14 +33,25 @@ class Nearest:
     part: Array
 
 
+@dataclass(frozen=True)
+class Within:
+    """Per query how many rows its radius holds, and the sum of their numbers (where it is one: which); per row how many
+    queries' radii hold it, and the sum of theirs."""
+
+    count: Array
+    row: Array
+    reached: Array
+    query: Array
+
+
 def nearest(queries: Points | Vectors, side: Points | Vectors) -> Nearest:
     """For each query the nearest rows of `side`.
 
     Rows within rounding of the nearest are ties. Equal rows of `side` are searched once.
     """
-    row_of, first, counts = _distinct(side)
+    row_of, first, counts = distinct(side)
     unique = side.take(first)
-    slack = side.rounding / 10 if isinstance(side, Points) else side.rounding
+    slack = _slack(side)
     distance = np.empty(len(queries), np.float32)
     weight = np.zeros(len(queries), np.float64)
     known = measured(queries, unique)
@@ -74,6 +86,51 @@ def knn(queries: Points | Vectors, side: Points | Vectors, k: int, skip: Array |
 
     spread(search, range(0, len(queries), _QUERIES))
     return distance, row
+
+
+def within(queries: Points | Vectors, side: Points | Vectors, radius: Array) -> Within:
+    """Which rows of `side` lie within each query's radius."""
+    count, row = np.zeros(len(queries), np.int64), np.zeros(len(queries), np.int64)
+    reached, query = np.zeros(len(side), np.int64), np.zeros(len(side), np.int64)
+    known = measured(queries, side)
+    turn = Lock()
+
+    def search(start: int) -> None:
+        stop = min(start + _QUERIES, len(queries))
+        block = known.block(start, stop, _ROWS)
+        for first in range(0, len(side), _ROWS):
+            last = min(first + _ROWS, len(side))
+            asked, found, _ = block.near(first, last, radius[start:stop])
+            with turn:
+                for total, place, value in ((count, asked + start, 1), (row, asked + start, found)):
+                    np.add.at(total, place, value)
+                for total, value in ((reached, 1), (query, asked + start)):
+                    np.add.at(total, found, value)
+
+    spread(search, range(0, len(queries), _QUERIES))
+    return Within(count, row, reached, query)
+
+
+def rounded_up(distance: Array, side: Points | Vectors) -> Array:
+    """Distances of rows of `side`, and what rounding may have taken from equal ones."""
+    return distance.astype(np.float64) * (1 + 2.0**-22) + _slack(side)
+
+
+def distinct(side: Points | Vectors) -> tuple[Array, Array, Array]:
+    """The distinct rows: for each row which of them it is; the first row of each, and how often it occurs."""
+    if isinstance(side, Vectors):
+        flat = np.ascontiguousarray(side.values, np.float32).view(np.int32)
+    else:
+        flat = np.ascontiguousarray(np.concatenate([side.axes.view(np.int32), side.levels]).T)
+    if not flat.shape[1]:
+        flat = np.zeros((len(side), 1), np.int32)
+    keys = flat.view(np.dtype((np.void, flat.shape[1] * 4))).ravel()
+    _, first, row_of, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    return row_of, first, counts
+
+
+def _slack(side: Points | Vectors) -> float:
+    return side.rounding / 10 if isinstance(side, Points) else side.rounding
 
 
 def _tied(block: Block, counts: Array, slack: float, size: int) -> tuple[Array, Array, Array, Array]:
@@ -144,16 +201,3 @@ def _spread(distance: Array, weight: Array, query: Array, row: Array, row_of: Ar
         row=order[np.repeat(begin, repeat) + offset],
         part=np.repeat(share / total[query] / repeat, repeat),
     )
-
-
-def _distinct(side: Points | Vectors) -> tuple[Array, Array, Array]:
-    """(number of its distinct row for each row, first row of each distinct row, how often each occurs)."""
-    if isinstance(side, Vectors):
-        flat = np.ascontiguousarray(side.values, np.float32).view(np.int32)
-    else:
-        flat = np.ascontiguousarray(np.concatenate([side.axes.view(np.int32), side.levels]).T)
-    if not flat.shape[1]:
-        flat = np.zeros((len(side), 1), np.int32)
-    keys = flat.view(np.dtype((np.void, flat.shape[1] * 4))).ravel()
-    _, first, row_of, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    return row_of, first, counts

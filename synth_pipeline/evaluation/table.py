@@ -17,14 +17,17 @@ Array = np.ndarray
 class TableFeatures:
     """Numbers by their ranks, levels by equality; identifiers and free text are left out."""
 
-    def __init__(self, train: pa.Table, holdout: pa.Table, *others: pa.Table) -> None:
-        """Raises Unfit when there is no column to compare, or no real row."""
+    def __init__(
+        self, train: pa.Table, holdout: pa.Table, *others: pa.Table, scale: tuple[pa.Table, ...] | None = None
+    ) -> None:
+        """Fitted on `scale`, else on train and holdout. Raises Unfit when there is no column to compare, or no real
+        row."""
         self.columns = columns.compared(train, holdout, *others)
         if not self.columns:
             raise Unfit("no column to compare")
         if not (train.num_rows and holdout.num_rows):
             raise Unfit("no rows to compare")
-        self._real = [table.select([column.name for column in self.columns]) for table in (train, holdout)]
+        self._real = [table.select([column.name for column in self.columns]) for table in scale or (train, holdout)]
 
     def keys(self, rows: pa.Table) -> Array:
         return row_keys(rows, self.columns)
@@ -40,3 +43,13 @@ class TableFeatures:
 def features_of(evidence: Evidence) -> Features:
     """The modality's own, or those of a table."""
     return evidence.features or TableFeatures(evidence.train, evidence.holdout, evidence.synthetic, evidence.released)
+
+
+def features_of_train(evidence: Evidence) -> Features:
+    """The same for measures that put holdout rows and synthetic rows on a par: a table's scales are train's alone.
+
+    Ranks that holdout rows helped to make hold them half a rank farther from train than unseen rows.
+    """
+    if evidence.features is None or isinstance(evidence.features, TableFeatures):
+        return TableFeatures(evidence.train, evidence.holdout, evidence.synthetic, scale=(evidence.train,))
+    return evidence.features

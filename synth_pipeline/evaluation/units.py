@@ -29,3 +29,12 @@ def one_each(evidence: Evidence, most: int, rng: np.random.Generator) -> tuple[A
         rows = order[first]
         out.append(np.sort(rng.choice(rows, most, replace=False) if len(rows) > most else rows))
     return out[0], out[1]
+
+
+def variance(values: Array, units: Array | None = None) -> float:
+    """Of the mean of `values`, where the rows of one unit are one observation."""
+    apart = values - values.mean()
+    sums = apart if units is None else np.bincount(np.unique(units, return_inverse=True)[1], apart)
+    if len(sums) < 2:
+        return 0.25
+    return float((sums**2).sum()) / len(values) ** 2 * len(sums) / (len(sums) - 1)
