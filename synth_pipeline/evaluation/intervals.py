@@ -30,7 +30,7 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     return (0.0 if share <= 0 else max(0.0, centre - half)), (1.0 if share >= 1 else min(1.0, centre + half))
 
 
-def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def clopper_pearson(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """The exact interval of a share (Clopper & Pearson 1934): never covers too seldom, whatever n."""
     from scipy.stats import beta
 
@@ -40,12 +40,12 @@ def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, flo
     return low, high
 
 
-def share(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def share(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Interval of a share of independent trials: exact below `_EXACT` trials, Wilson's above."""
     return clopper_pearson(hits, n, level) if 0 < n < _EXACT else wilson(hits / n if n else 0.0, n, level)
 
 
-def risk(attack: tuple[int, int], control: tuple[int, int], level: float = LEVEL) -> tuple[float, float, float]:
+def risk(attack: tuple[float, float], control: tuple[float, float], level: float = LEVEL) -> tuple[float, float, float]:
     """R = (a - c) / (1 - c), what an attack gains of what chance leaves over (Giomi et al. 2023), and its interval.
 
     a, c: success rates given as (hits, n) on training units and on held-out ones. 1 - R is the ratio of two rates of

@@ -32,8 +32,8 @@ def nearest_without(queries: Points, side: Points, left_out: Sequence[tuple[bool
     """
     columns = len(side.axes) + len(side.levels)
     steps = max(min(_STEPS, 32_000 // max(columns, 1)), 1)
-    theirs = [*_whole(side.axes, steps), *side.levels]
-    mine = [*_whole(queries.axes, steps), *queries.levels]
+    theirs = [*_whole(side.axes, steps), *_narrow(side.levels)]
+    mine = [*_whole(queries.axes, steps), *_narrow(queries.levels)]
     places = [number if axis else len(side.axes) + number for axis, number in left_out]
     out = [np.zeros(len(queries), np.int64) for _ in left_out]
     most = np.full((_QUERIES, _ROWS), steps, np.int16)
@@ -75,6 +75,11 @@ def nearest_without(queries: Points, side: Points, left_out: Sequence[tuple[bool
 def _whole(axes: Array, steps: int) -> Array:
     """Axes in whole steps; what lies far beyond the end (missing values) lies a mismatch beyond it."""
     return np.rint(np.clip(axes, -1, _REACH + 1.5) * steps).astype(np.int16)
+
+
+def _narrow(levels: Array) -> Array:
+    """Codes in two bytes where they fit: they compare faster."""
+    return levels.astype(np.int16) if levels.max(initial=0) < 32_767 else levels
 
 
 def by_trees(known: Sequence[Array], levels: list[bool], secret: Array, is_level: bool, seeds: Seeds) -> list[Array]:

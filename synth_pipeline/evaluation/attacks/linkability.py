@@ -1,4 +1,4 @@
-"""Linkability: two tables about the same persons, joined through the synthetic rows (Giomi et al. 2023, section 4.2)."""
+"""Linkability (Giomi et al. 2023, section 4.2): two tables about the same persons, joined by the synthetic rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def linkability(evidence: Evidence) -> Findings:
     near = [_near(targets, synthetic, evidence, half, rng) for half in halves(synthetic, cols)]
     linked = [(one[:, :, None] == other[:, None, :]).any((1, 2)) for one, other in zip(*near, strict=True)]
     whole = Outcome.of("linkability", *linked)
-    return found(whole, "half of the fields from one source, the other half from another, and not whose they are")
+    return found(
+        whole,
+        "half of the fields from one source, the other half from another, not whose they are, and the released rows",
+    )
 
 
 def halves(table: pa.Table, cols: list[Column]) -> tuple[list[Column], list[Column]]:
@@ -58,8 +61,6 @@ def _near(
     the same rows would come first in both, and link everybody.
     """
     order = rng.permutation(synthetic.num_rows)
-    side, *queries = points(
-        [synthetic.take(pa.array(order)), *targets], [evidence.train, evidence.holdout], cols
-    )
+    side, *queries = points([synthetic.take(pa.array(order)), *targets], [evidence.train, evidence.holdout], cols)
     rows = [knn(asked, side, min(_NEIGHBOURS, len(order)))[1] for asked in queries]
     return [order[found] for found in rows]

@@ -16,6 +16,8 @@ Array = np.ndarray
 FEWEST = 10
 """Guesses on either side below which a part is not told."""
 PARTS = 40
+_NORMAL = 30
+"""Persons below which their spread says little about the error of their mean."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,26 @@ class Outcome:
     """Guesses about training persons (`hits` of `n`) and about held-out ones, who show what is right without a leak.
 
     `scale`: by how much the risk is multiplied, where only that part of train was within the guesses' reach.
+    `persons`: on either side, where n counts something else.
     """
 
     name: str
-    hits: int
-    n: int
-    hits_control: int
-    n_control: int
+    hits: float
+    n: float
+    hits_control: float
+    n_control: float
     scale: float = 1.0
+    persons: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, name: str, right: Array, right_control: Array, scale: float = 1.0) -> Outcome:
         return cls(name, int(right.sum()), len(right), int(right_control.sum()), len(right_control), scale)
+
+    @classmethod
+    def of_means(cls, name: str, right: Array, right_control: Array) -> Outcome:
+        """From each person's share of right guesses: as many independent trials as their means are worth."""
+        (hits, n), (hits_control, n_control) = _trials(right), _trials(right_control)
+        return cls(name, hits, n, hits_control, n_control, persons=(len(right), len(right_control)))
 
     def risk(self, level: float = intervals.LEVEL) -> tuple[float, float, float]:
         """R = (a - c) / (1 - c) (Giomi et al. 2023, equation 2), never over 1, with its interval; without guesses all
@@ -54,7 +64,11 @@ class Outcome:
 
     @property
     def tellable(self) -> bool:
-        return min(self.n, self.n_control) >= FEWEST
+        return min(self.targets) >= FEWEST
+
+    @property
+    def targets(self) -> tuple[int, int]:
+        return self.persons or (int(self.n), int(self.n_control))
 
     def to_json(self) -> dict[str, Any]:
         value, low, high = self.risk()
@@ -65,8 +79,8 @@ class Outcome:
             "risk": value,
             "low": low,
             "high": high,
-            "n": self.n,
-            "n_control": self.n_control,
+            "n": self.targets[0],
+            "n_control": self.targets[1],
         }
 
 
@@ -82,9 +96,7 @@ def found(
     `interval`: (value, low, high) where the score is not this one outcome's own.
     """
     value, low, high = interval or whole.risk()
-    rates = f"{_percent(whole.hits, whole.n)} of {whole.n} guesses are right about training persons, "
-    rates += f"{_percent(whole.hits_control, whole.n_control)} of {whole.n_control} about held-out ones"
-    score = Score(value, low, high, 0.0, min(whole.n, whole.n_control), note or rates, detects=whole.detects)
+    score = Score(value, low, high, 0.0, min(whole.targets), note or rates(whole), detects=whole.detects)
     entry = {
         **whole.to_json(),
         "risk": value,
@@ -97,5 +109,22 @@ def found(
     return Findings({whole.name: score}, {"attacks": [entry]})
 
 
-def _percent(hits: int, n: int) -> str:
-    return f"{hits / n:.1%}" if n else "none"
+def rates(whole: Outcome) -> str:
+    """Both rates in words."""
+    (n, n_control), told = whole.targets, whole.to_json()
+    if not (n and n_control):
+        return "no guess could be made"
+    return (
+        f"{told['rate']:.1%} of {n} guesses about training persons are right, "
+        f"{told['control']:.1%} of {n_control} about held-out ones"
+    )
+
+
+def _trials(right: Array) -> tuple[float, float]:
+    """(hits, trials) of equal mean and error."""
+    n, mean = len(right), float(right.mean()) if len(right) else 0.0
+    if n < _NORMAL or not 0 < mean < 1:
+        return mean * n, float(n)
+    variance = float(right.var(ddof=1)) / n
+    trials = mean * (1 - mean) / variance if variance > 0 else float(n)
+    return mean * trials, trials

@@ -46,7 +46,7 @@ def univariate(evidence: Evidence) -> Findings:
             for out, (table, units) in zip(right, sides.real, strict=True):
                 out[mine] = (_fitting(column, candidates[i], table, units) == 1)[item[drawn[mine]]]
     parts = [
-        Outcome.of(column.name, *(side[place[drawn] == i] for side in right), scale=sides.scale)
+        Outcome.of(column.name, right[0][place[drawn] == i], right[1][place[drawn] == i], sides.scale)
         for i, column in enumerate(sides.columns)
     ]
     return _told("singling_out_univariate", right, sides, "the released rows, and nothing of any person", parts)
@@ -60,15 +60,13 @@ def multivariate(evidence: Evidence) -> Findings:
     synthetic, *real = _codes([sides.synthetic, *(table for table, _ in sides.real)], sides.columns)
     tops = np.array([max(side[i].max(initial=0) for side in (synthetic, *real)) for i in range(len(sides.columns))])
     guesses = _isolating(synthetic, sides.columns, tops, _asked(None, sides.scale), rng)
-    right = [
-        _persons(guesses, codes, units) == 1 for codes, (_, units) in zip(real, sides.real, strict=True)
-    ]
+    right = [_persons(guesses, codes, units) == 1 for codes, (_, units) in zip(real, sides.real, strict=True)]
     return _told("singling_out_multivariate", right, sides, "the released rows, and nothing of any person", [])
 
 
 @dataclass(frozen=True)
 class _Sides:
-    """Different synthetic rows, and equally many persons of train and of the holdout: their rows, and whose they are."""
+    """Different synthetic rows, and equally many persons of train and of the holdout: rows, and whose they are."""
 
     columns: list[Column]
     synthetic: pa.Table
@@ -104,7 +102,7 @@ def _asked(most: int | None, scale: float) -> int:
 
 
 def _told(name: str, right: list[Array], sides: _Sides, knows: str, parts: list[Outcome]) -> Findings:
-    whole = Outcome.of(name, *right, scale=sides.scale)
+    whole = Outcome.of(name, right[0], right[1], sides.scale)
     if not whole.n:
         note = "no description taken from the released rows fits one of them alone: there is no guess to make"
         return found(whole, knows, note=note, interval=(0.0, 0.0, 0.0))
