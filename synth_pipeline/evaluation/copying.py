@@ -7,15 +7,15 @@ train's, mean((w - π) / (1 - π)) is 0 for a generator that copies nobody and 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from synth_pipeline.evaluation.columns import Unfit, subset
-from synth_pipeline.evaluation.intervals import effective, wilson
 from synth_pipeline.evaluation.keys import comparable, value_keys
+from synth_pipeline.evaluation.matches import Excess, Held, clustered, excess, holders, matched
 from synth_pipeline.evaluation.neighbours import Nearest, nearest
+from synth_pipeline.evaluation.noticing import least_share
 from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Score
@@ -25,30 +25,13 @@ Array = np.ndarray
 NEAR_UNIQUE = 0.2
 """A column is replayable when at least this part of its real values occurs once: ids, amounts, free text."""
 _BINS = 20
-_COPIES = 4
-"""A table may be stored this many times over without its rows becoming common."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of what synthetic rows met belongs to train, clustered on the real units that were met."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def excess(self, pi: float, met: float = 1.0) -> tuple[float, float, float]:
-        """(share - π) / (1 - π), of the part of rows that met any."""
-        low, value, high = ((part - pi) / (1 - pi) * met for part in (self.low, self.value, self.high))
-        return value, low, high
 
 
 def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
     """`nearest_share` and `copy_excess` of the synthetic rows, and histograms of the distances."""
     train, holdout = evidence.train, evidence.holdout
     rng = evidence.seeds.child("nearness").generator()
-    synthetic = subset(evidence.synthetic, evidence.queries, rng)
+    synthetic = evidence.synthetic if evidence.full else subset(evidence.synthetic, evidence.queries, rng)
     _require(train.num_rows, holdout.num_rows, synthetic.num_rows)
     queries, trained, held = map(features_of(evidence).points, (synthetic, train, holdout))
     to_train, to_holdout = nearest(queries, trained), nearest(queries, held)
@@ -62,13 +45,15 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
         weights += np.bincount(units[side.row + offset], side.part * part[side.query], minlength=len(weights))
     label = np.zeros(len(weights))
     label[units[: train.num_rows]] = 1
-    found = _clustered(mine, weights, label, np.bincount(units, minlength=len(weights)))
+    found = clustered(mine, weights, label, np.bincount(units, minlength=len(weights)))
     pi = train.num_rows / (train.num_rows + holdout.num_rows)
     value, low, high = found.excess(pi)
     note = f"π = {pi:.4f}; {synthetic.num_rows} queries against all {train.num_rows + holdout.num_rows} real rows"
+    least = least_share(pi, found.n)
+    noticed = (least - pi) / (1 - pi) if least is not None else None
     scores = {
-        "nearest_share": Score(found.value, found.low, found.high, pi, found.n, note),
-        "copy_excess": Score(value, low, high, 0.0, found.n, note),
+        "nearest_share": Score(found.value, found.low, found.high, pi, round(found.n), note, detects=least),
+        "copy_excess": Score(value, low, high, 0.0, round(found.n), note, detects=noticed),
     }
     probe = held.take(np.sort(rng.permutation(holdout.num_rows)[: min(2_000, evidence.queries)]))
     details = {
@@ -90,13 +75,13 @@ def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     _require(evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
     keys = features_of(evidence).keys
     train, holdout, asked = keys(evidence.train), keys(evidence.holdout), keys(evidence.released)
-    (value, low, high), rates = _join(_held((train, holdout), units_of(evidence)), asked)
-    details = {"in_train": rates[0], "in_holdout": rates[1], "of": len(asked)}
+    found = _join(holders((train, holdout), units_of(evidence)), asked)
+    details = {"in_train": found.in_train, "in_holdout": found.in_holdout, "of": len(asked)}
     note = (
-        f"{rates[0]} released rows equal a training row, {rates[1]} a holdout row, of {len(asked)}; "
+        f"{found.in_train} released rows equal a training row, {found.in_holdout} a holdout row, of {len(asked)}; "
         "rows that several real units share are not counted"
     )
-    return Score(value, low, high, 0.0, len(asked), note), details
+    return Score(found.value, found.low, found.high, 0.0, len(asked), note, detects=found.detects), details
 
 
 def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
@@ -112,90 +97,31 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
         if not comparable(column.type):
             continue
         train, holdout, asked = (value_keys(table, column) for table in (evidence.train, evidence.holdout, released))
-        held = _held((train, holdout), units)
+        held = holders((train, holdout), units)
         if held.units[held.lone].sum() < max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             continue
         asked = asked[asked != 0]
         if not len(asked):
             continue
-        (value, low, high), rates = _join(held, asked)
-        details.append({"name": column.name, "in_train": rates[0], "in_holdout": rates[1], "of": len(asked)})
-        note = f"worst column: {column.name}; {rates[0]} values that only one unit of train has, {rates[1]} of holdout"
-        if worst is None or worst.high is None or high > worst.high:
-            worst = Score(value, low, high, 0.0, released.num_rows, note)
+        found = _join(held, asked)
+        counts = {"in_train": found.in_train, "in_holdout": found.in_holdout, "of": len(asked)}
+        details.append({"name": column.name, **counts})
+        note = (
+            f"worst column: {column.name}; {found.in_train} values that only one unit of train has, "
+            f"{found.in_holdout} of holdout"
+        )
+        if worst is None or worst.high is None or found.high > worst.high:
+            bounds = found.value, found.low, found.high
+            worst = Score(*bounds, 0.0, released.num_rows, note, detects=found.detects)
     if worst is None:
         note = f"no column in which at least {NEAR_UNIQUE:.0%} of the real values are unique"
         worst = Score(0.0, 0.0, 0.0, 0.0, released.num_rows, note)
     return worst, details
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Which real units hold which keys: pair i says that `unit[i]` holds `keys[place[i]]`, in however many rows."""
-
-    keys: Array
-    units: Array
-    """How many units hold each key."""
-    lone: Array
-    """Which keys are somebody's in particular."""
-    place: Array
-    unit: Array
-    label: Array
-    """1 for each unit of train."""
-
-
-def _held(sides: tuple[Array, Array], units: tuple[Array, Array]) -> _Held:
-    """Who holds what. Lone is what one unit holds: rows of one person that repeat a value do not make it common.
-
-    Where most of the units share their key with the same one, two or three others, the table is stored so many times
-    over (or by households), and lone is what no more than that hold.
-    """
-    keys, place = np.unique(np.concatenate(sides), return_inverse=True)
-    unit = np.concatenate(units)
-    span = int(unit.max()) + 1
-    if span < len(unit):
-        place, unit = np.divmod(np.unique(place.astype(np.int64) * span + unit), span)
-    label = np.zeros(span)
-    label[units[0]] = 1
-    held = np.bincount(place, minlength=len(keys))
-    sizes = np.bincount(np.minimum(held, _COPIES + 1), held * (keys != 0), minlength=_COPIES + 2)
-    usual = int(sizes[1 : _COPIES + 1].argmax()) + 1
-    most = usual if sizes[usual] > sizes.sum() / 2 else 1
-    return _Held(keys, held, (held <= most) & (keys != 0), place, unit, label)
-
-
-def _join(held: _Held, asked: Array) -> tuple[tuple[float, float, float], tuple[int, int]]:
-    """Of the asked keys that are lone among the real ones: train's excess with its interval, and counts by side."""
-    at = np.minimum(np.searchsorted(held.keys, asked), len(held.keys) - 1)
-    hit = at[(held.keys[at] == asked) & held.lone[at]]
-    train = np.bincount(held.place, held.label[held.unit], minlength=len(held.keys))
-    rates = int((train[hit] > 0).sum()), int((train[hit] < held.units[hit]).sum())
-    if not len(hit):
-        return (0.0, 0.0, 0.0), rates
-    times = np.bincount(hit, minlength=len(held.keys)) / held.units  # of each holder: how many hits it stands for
-    weights = np.bincount(held.unit, times[held.place], minlength=len(held.label))
-    # every pair counts once, so that the many equal rows of one person do not pull π
-    pairs = np.bincount(held.unit, minlength=len(held.label))
-    pi = float(held.label[held.unit].mean())
-    found = _clustered((train / held.units)[hit], weights, held.label, pairs)
-    return found.excess(pi, len(hit) / len(asked)), rates
-
-
-def _clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
-    """Mean of `mine`, with an interval from how unevenly it rests on the real units.
-
-    With a = a unit's part of all meetings and m = its part of all real rows, share - π = sum((a - m) · label), since π
-    itself is sum(m · label): only the unevenness varies with who was drawn into train. The variance is never less than
-    that between the synthetic rows.
-    """
-    value = float(mine.mean())
-    met = weights / weights.sum()
-    # where hardly a holdout row is met, their part of all rows says nothing of how sure the share is
-    uneven = min(float((part**2 * (label - value) ** 2).sum()) for part in (met - rows / rows.sum(), met))
-    between = float(mine.var(ddof=1)) / len(mine) if len(mine) > 1 else 0.25
-    certain = value in (0.0, 1.0)
-    n = 1 / float((met**2).sum()) if certain else effective(value, max(uneven, between), float((rows > 0).sum()))
-    return Share(value, *wilson(value, n), n=round(n))
+def _join(held: Held, asked: Array) -> Excess:
+    """Of the asked keys that are lone among the real ones: train's excess, and counts by side."""
+    return excess(*matched(held, asked), held, len(asked))
 
 
 def _distances(to_train: Nearest, to_holdout: Nearest, between: Nearest) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from synth_pipeline.evaluation.columns import Unfit
-from synth_pipeline.evaluation.copying import NEAR_UNIQUE, _Held, _held
+from synth_pipeline.evaluation.copying import NEAR_UNIQUE
 from synth_pipeline.evaluation.intervals import risk
 from synth_pipeline.evaluation.keys import comparable, value_keys
+from synth_pipeline.evaluation.matches import Held, holders
 from synth_pipeline.evaluation.table import TableFeatures, features_of
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
@@ -110,18 +111,18 @@ def with_earlier(
     return replace(evidence, earlier=earlier, telling=pa.concat_tables([plain.empty_table(), *telling]))
 
 
-def _kinds(evidence: Evidence, units: tuple[Array, Array]) -> Iterator[tuple[Callable[[pa.Table], Array], _Held]]:
+def _kinds(evidence: Evidence, units: tuple[Array, Array]) -> Iterator[tuple[Callable[[pa.Table], Array], Held]]:
     """How published rows are looked up, and who holds what: whole rows; then each column with many values that are
     somebody's alone, as `copying.replay` has them, where records are rows of a table."""
     features = features_of(evidence)
-    yield features.keys, _held((features.keys(evidence.train), features.keys(evidence.holdout)), units)
+    yield features.keys, holders((features.keys(evidence.train), features.keys(evidence.holdout)), units)
     if not isinstance(features, TableFeatures):
         return
     for column in columns(evidence.train.schema):
         there = all(column.name in table.column_names for table in (evidence.holdout, evidence.released))
         if not comparable(column.type) or not there:
             continue
-        held = _held((value_keys(evidence.train, column), value_keys(evidence.holdout, column)), units)
+        held = holders((value_keys(evidence.train, column), value_keys(evidence.holdout, column)), units)
         if held.units[held.lone].sum() >= max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             yield partial(value_keys, column=column), held
 
@@ -167,7 +168,7 @@ def _counts(evidence: Evidence) -> tuple[int, int, int]:
     return int(note.get(b"releases", 1)), own + (rows if evidence.telling is not None else earlier.num_rows), own + rows
 
 
-def _exposed(holders: _Held, asked: Sequence[Array]) -> Array:
+def _exposed(holders: Held, asked: Sequence[Array]) -> Array:
     """Which persons hold a lone key that was asked for."""
     met = np.zeros(len(holders.keys), bool)
     for keys in asked:
