@@ -147,7 +147,7 @@ def learnt(task: Task, rows: Rows, asked: Sequence[Array], seed: int, family: st
         if len(rows) < 2:
             return [np.full(len(side), np.nan) for side in asked]
         model = FAMILIES[family](task, seed).fit(values, rows.answers)
-        return [model.predict(side) for side in asked]
+        return [model.predict(side) if len(side) else np.empty(0) for side in asked]
     out = [np.zeros((len(side), len(task.classes))) for side in asked]
     present = np.unique(rows.answers).astype(int)
     if len(present) == 1:  # one class: nothing to learn, all rows alike
@@ -155,7 +155,7 @@ def learnt(task: Task, rows: Rows, asked: Sequence[Array], seed: int, family: st
             guess[:, present] = 1.0
     elif len(present) > 1:
         model = FAMILIES[family](task, seed).fit(values, rows.answers.astype(int))
-        for guess, side in zip(out, asked, strict=True):
+        for guess, side in ((guess, side) for guess, side in zip(out, asked, strict=True) if len(side)):
             guess[:, model.classes_.astype(int)] = model.predict_proba(side)
     return out
 
