@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -263,3 +264,35 @@ def test_a_unique_number_does_not_stop_the_audit(home: Home, kind: str) -> None:
     score = audit(run, made.protected(home, rows), 100).scores[NAME]
     assert score.error == ""
     assert score.value is not None
+
+
+def test_hostile_tables_give_a_right_or_no_answer(home: Home, generator: Any) -> None:
+    generator(Copying)
+    draw = np.random.default_rng(0)
+    twelve = audit(made.run(home), made.protected(home, made.table(12)), 200).scores[NAME]
+    assert twelve.value is not None
+    assert twelve.value > 2
+    odd = pa.table(
+        {
+            "gone": pa.nulls(300, pa.float64()),
+            "one": ["x"] * 300,
+            "wild": np.where(draw.random(300) < 0.1, np.inf, np.where(draw.random(300) < 0.1, np.nan, 1e300)),
+            "flag": draw.random(300) < 0.5,
+            "size": draw.normal(size=300),
+            "many": [f"level {i}" for i in range(300)],
+        }
+    )
+    shutil.rmtree(home.root / "work")
+    score = audit(made.run(home), made.protected(home, odd), 200).scores[NAME]
+    assert score.value is not None
+    assert score.value > 2
+
+
+@pytest.mark.slow
+def test_a_thousand_columns(home: Home, generator: Any) -> None:
+    generator(Copying)
+    draw = np.random.default_rng(0)
+    wide = pa.table({f"c{i}": draw.integers(0, 9, 40) for i in range(1_000)})
+    score = audit(made.run(home), made.protected(home, wide), 100).scores[NAME]
+    assert score.value is not None
+    assert score.value > 1

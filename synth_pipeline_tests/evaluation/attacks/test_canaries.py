@@ -173,3 +173,26 @@ def test_vectors_as_well_as_tables() -> None:
     coins = canaries.flips(400, Seeds(0))
     scores = canaries.scores(drawn[0], drawn[0].filter(pa.array(coins)), drawn[1], Pictures())
     assert canaries.audited(scores, coins).epsilon > 2
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0])
+def test_the_bound_of_the_best_rule_holds_for_randomised_response(epsilon: float) -> None:
+    truth = 1 / (1 + np.exp(-epsilon))
+
+    def bound(seed: int, count: int) -> float:
+        coins = canaries.flips(count, Seeds(seed, ("coins",)))
+        told = coins == (Seeds(seed, ("told",)).generator().random(count) < truth)
+        return canaries.audited(told + Seeds(seed, ("ties",)).generator().random(count) / 2, coins).epsilon
+
+    seeds = 300
+    assert sum(bound(seed, 200) > epsilon for seed in range(seeds)) <= 0.05 * seeds + 3 * np.sqrt(0.05 * 0.95 * seeds)
+    assert epsilon - 0.06 < bound(0, 40_000) <= epsilon
+
+
+def test_what_it_detects_it_detects() -> None:
+    assert canaries.detects(1_000) == pytest.approx(0.21, abs=0.01)
+    assert canaries.detects(2) is None
+    few, many = canaries.detects(100), canaries.detects(10_000)
+    assert few is not None
+    assert many is not None
+    assert many < 0.1 < few

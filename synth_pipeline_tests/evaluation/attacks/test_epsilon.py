@@ -15,6 +15,11 @@ def test_one_run_published_values(right: int, published: float) -> None:
     assert lower_bound(right, 1_000, 1_000) == pytest.approx(published, abs=0.005)
 
 
+def test_one_run_published_value_with_delta() -> None:
+    # appendix D of the paper: 75 of 100 guesses among 1,000 canaries at δ = 1e-4
+    assert lower_bound(75, 100, 1_000, 1e-4) == pytest.approx(0.673, abs=0.001)
+
+
 @pytest.mark.parametrize(("n", "published"), [(500, 4.9), (1_000, 5.6), (10_000, 7.9)])
 def test_a_perfect_attack_on_two_samples_certifies_no_more(n: int, published: float) -> None:
     assert two_sample(n, n, 0, n) == pytest.approx(published, abs=0.05)
@@ -88,8 +93,9 @@ def test_what_is_detectable_is_detected_four_times_in_five() -> None:
     for guesses in (50, 1_000):
         epsilon = detectable(guesses)
         assert epsilon is not None
-        right = rng.binomial(guesses, 1 / (1 + math.exp(-epsilon)), 1_000)
-        assert np.mean([lower_bound(int(w), guesses, guesses) > 0 for w in right]) == pytest.approx(0.8, abs=0.05)
+        right = rng.binomial(guesses, 1 / (1 + math.exp(-epsilon)), 2_000)
+        fewest = next(w for w in range(guesses + 1) if lower_bound(w, guesses, guesses) > 0)
+        assert np.mean(right >= fewest) == pytest.approx(0.8, abs=0.05)
     assert detectable(4) is None
     assert detectable(0) is None
 
