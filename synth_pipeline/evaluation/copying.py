@@ -35,7 +35,7 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
     _require(train.num_rows, holdout.num_rows, synthetic.num_rows)
     queries, trained, held = map(features_of(evidence).points, (synthetic, train, holdout))
     to_train, to_holdout = nearest(queries, trained), nearest(queries, held)
-    tied = np.isclose(to_train.distance, to_holdout.distance, rtol=1e-5, atol=queries.rounding)
+    tied = np.isclose(to_train.distance, to_holdout.distance, rtol=1e-5, atol=trained.rounding)
     met = to_train.weight + to_holdout.weight
     mine = np.where(tied, to_train.weight / met, (to_train.distance < to_holdout.distance).astype(float))
 
