@@ -168,13 +168,13 @@ def _counts(evidence: Evidence) -> tuple[int, int, int]:
     return int(note.get(b"releases", 1)), own + (rows if evidence.telling is not None else earlier.num_rows), own + rows
 
 
-def _exposed(holders: Held, asked: Sequence[Array]) -> Array:
+def _exposed(held: Held, asked: Sequence[Array]) -> Array:
     """Which persons hold a lone key that was asked for."""
-    met = np.zeros(len(holders.keys), bool)
+    met = np.zeros(len(held.keys), bool)
     for keys in asked:
-        met |= np.isin(holders.keys, keys)
-    out = np.zeros(len(holders.label), bool)
-    out[holders.unit[(met & holders.lone)[holders.place]]] = True
+        met |= np.isin(held.keys, keys)
+    out = np.zeros(len(held.label), bool)
+    out[held.unit[(met & held.lone)[held.place]]] = True
     return out
 
 

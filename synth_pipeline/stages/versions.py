@@ -9,7 +9,7 @@ INGEST = "1"
 PROTECT = "1"
 TRAIN = "1"
 GENERATE = "1"
-VALIDATE = "1"
+VALIDATE = "2"
 EXPORT = "1"
 
 VERSIONS = {
