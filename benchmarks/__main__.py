@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("trees", "ladder", "generate", "ingest", "orchestration", "sdv")
+ORDER = ("trees", "neighbours", "ladder", "generate", "ingest", "orchestration", "sdv")
 
 
 def main() -> int:
