@@ -7,24 +7,31 @@ train's, mean((w - π) / (1 - π)) is 0 for a generator that copies nobody and 1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, subset
+from synth_pipeline.evaluation.columns import Unfit, subset, texts
 from synth_pipeline.evaluation.keys import comparable, value_keys
-from synth_pipeline.evaluation.matches import Excess, Held, clustered, excess, holders, matched
+from synth_pipeline.evaluation.matches import Excess, Held, Share, clustered, excess, holders, matched
 from synth_pipeline.evaluation.neighbours import Nearest, nearest
 from synth_pipeline.evaluation.noticing import least_share
 from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.units import units_of
+from synth_pipeline.evaluation.unusual import deciles, rarity
 from synth_pipeline.protocols.measure import Evidence, Score
+from synth_pipeline.protocols.points import Points, Vectors
 from synth_pipeline.records.schema import columns
 
 Array = np.ndarray
 NEAR_UNIQUE = 0.2
 """A column is replayable when at least this part of its real values occurs once: ids, amounts, free text."""
 _BINS = 20
+_FEWEST = 10
+_GROUPS = 12
 
 
 def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
@@ -40,12 +47,18 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
     mine = np.where(tied, to_train.weight / met, (to_train.distance < to_holdout.distance).astype(float))
 
     units = np.concatenate(units_of(evidence))
-    weights = np.zeros(units.max() + 1)
-    for side, part, offset in ((to_train, mine, 0), (to_holdout, 1 - mine, train.num_rows)):
-        weights += np.bincount(units[side.row + offset], side.part * part[side.query], minlength=len(weights))
-    label = np.zeros(len(weights))
+    label = np.zeros(units.max() + 1)
     label[units[: train.num_rows]] = 1
-    found = clustered(mine, weights, label, np.bincount(units, minlength=len(weights)))
+    rows = np.bincount(units, minlength=len(label))
+    query = np.concatenate([to_train.query, to_holdout.query])
+    unit = units[np.concatenate([to_train.row, to_holdout.row + train.num_rows])]
+    part = np.concatenate([to_train.part, to_holdout.part])
+    part *= np.concatenate([mine[to_train.query], 1 - mine[to_holdout.query]])
+
+    def share(chosen: Array) -> Share:
+        return clustered(mine[chosen], np.bincount(unit, part * chosen[query], minlength=len(label)), label, rows)
+
+    found = share(np.ones(len(mine), bool))
     pi = train.num_rows / (train.num_rows + holdout.num_rows)
     value, low, high = found.excess(pi)
     note = f"π = {pi:.4f}; {synthetic.num_rows} queries against all {train.num_rows + holdout.num_rows} real rows"
@@ -63,6 +76,8 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
         "pi": pi,
         "excess": value,
         "distances": _distances(to_train, to_holdout, nearest(probe, trained)),
+        "groups": _parts(_levels(evidence, synthetic), share, pi)[:_GROUPS],
+        "deciles": sorted(_parts(_places(queries, (trained, held)), share, pi), key=lambda part: int(part["name"])),
     }
     return scores, details
 
@@ -117,6 +132,40 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
         note = f"no column in which at least {NEAR_UNIQUE:.0%} of the real values are unique"
         worst = Score(0.0, 0.0, 0.0, 0.0, released.num_rows, note)
     return worst, details
+
+
+def _levels(evidence: Evidence, synthetic: pa.Table) -> dict[str, Array]:
+    """Which queries have each level of a sensitive column that at least ten units of both sides may have."""
+    found = {}
+    for name in evidence.sensitive:
+        if not all(name in side.column_names for side in (evidence.train, evidence.holdout, synthetic)):
+            continue
+        sides = [texts(side, name).fill_null("missing") for side in (evidence.train, evidence.holdout)]
+        values = texts(synthetic, name).fill_null("missing").to_numpy(zero_copy_only=False)
+        units = units_of(evidence)
+        for level in pc.unique(sides[0]).to_pylist():
+            real = [pc.equal(side, level).to_numpy(zero_copy_only=False) for side in sides]
+            if all(len(np.unique(own[has])) >= _FEWEST for own, has in zip(units, real, strict=True)):
+                found[f"{name} = {level}"] = values == level
+    return found
+
+
+def _places(queries: Points | Vectors, real: tuple[Points | Vectors, Points | Vectors]) -> dict[str, Array]:
+    """Tenths of the queries by how unusual they are, 10 the most, whichever side lies near."""
+    tenth = deciles(rarity(queries, real))
+    return {str(place + 1): tenth == place for place in range(10)}
+
+
+def _parts(marks: dict[str, Array], share: Callable[[Array], Share], pi: float) -> list[dict[str, Any]]:
+    """The excess among the queries that each mark chooses, the largest part first."""
+    out = []
+    for name, chosen in marks.items():
+        if chosen.sum() >= _FEWEST:
+            found = share(chosen)
+            value, low, high = found.excess(pi)
+            n = {"n": int(chosen.sum()), "units": round(found.n)}
+            out.append({"name": name, "excess": value, "low": low, "high": high, **n})
+    return sorted(out, key=lambda part: (-part["n"], part["name"]))
 
 
 def _join(held: Held, asked: Array) -> Excess:

@@ -10,7 +10,10 @@ import pytest
 
 from synth_pipeline.evaluation import copying
 from synth_pipeline.evaluation.columns import Unfit
+from synth_pipeline.evaluation.table import TableFeatures
+from synth_pipeline.evaluation.unusual import rarity
 from synth_pipeline.protocols.measure import Evidence, Score
+from synth_pipeline.protocols.points import Points, Vectors
 from synth_pipeline.seeds import Seeds
 
 
@@ -258,3 +261,36 @@ def test_all_rows_ask_when_the_full_set_is_wanted() -> None:
     evidence = replace(_evidence(rng, 200, 200, 900), queries=100)
     assert "100 queries" in copying.nearness(evidence)[0]["copy_excess"].note
     assert "900 queries" in copying.nearness(replace(evidence, full=True))[0]["copy_excess"].note
+
+
+def test_no_part_of_fresh_rows_leans_and_copied_outliers_show_in_theirs() -> None:
+    outside = parts = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        evidence = replace(_evidence(rng, 800, 500, 800), sensitive=("job", "town"))
+        details = copying.nearness(evidence)[1]
+        assert [part["name"] for part in details["deciles"]] == [str(place) for place in range(1, 11)]
+        assert {part["name"] for part in details["groups"]} > {"job = a", "town = x", "town = missing"}
+        found = [*details["deciles"], *details["groups"]]
+        parts += len(found)
+        outside += sum(not part["low"] <= 0 <= part["high"] for part in found)
+    assert outside <= 0.05 * parts + 3 * (0.05 * parts) ** 0.5
+    train = evidence.train
+    trained, held = map(TableFeatures(train, evidence.holdout).points, (train, evidence.holdout))
+    rare = np.argsort(-rarity(trained, (trained, held)))[:60]
+    made = pa.concat_tables([evidence.synthetic.slice(0, 300), train.take(pa.array(rare))])
+    deciles = {p["name"]: p for p in copying.nearness(replace(evidence, synthetic=made))[1]["deciles"]}
+    assert deciles["10"]["low"] > 0.1 > max(deciles[str(place)]["low"] for place in range(1, 6))
+
+
+def test_rarity_counts_what_is_far_out_or_seldom() -> None:
+    axes = np.arange(1_000, dtype=np.float32)[None]
+    levels = np.repeat([0, 1], [990, 10]).astype(np.int32)[None]
+    real = Points(axes, levels)
+    found = rarity(real, (real.take(np.arange(0, 1_000, 2)), real.take(np.arange(1, 1_000, 2))))
+    assert found[999] == pytest.approx(-np.log(2 / 1_000) - np.log(0.01))
+    assert found[500] == pytest.approx(-np.log(0.99), abs=0.01)
+    far = rarity(Points(np.full((1, 1), 1e6, np.float32), np.full((1, 1), -1, np.int32)), (real,))
+    assert far[0] == pytest.approx(2 * np.log(1_000))
+    vectors = Vectors(np.array([[3.0, 4.0], [-3.0, -4.0]], np.float32))
+    assert rarity(vectors, (vectors,)).tolist() == [5, 5]
