@@ -109,15 +109,17 @@ def by_trees(known: Sequence[Array], levels: list[bool], secret: Array, is_level
         "categorical_features": levels if any(levels) else None,
         "random_state": seeds.integer(),
     }
+    shown = known[0][there]
+    shown[:, np.isnan(shown).all(0)] = 0.0  # trees find no cut where nothing is known
     if is_level:
         rounds = _ROUNDS if len(values) == 2 else max(min(_ROUNDS, _TREES // len(values)), 1)
         model = HistGradientBoostingClassifier(max_iter=rounds, **options)
         _, codes = np.unique(secret[there], return_inverse=True)
         ordered = np.sort(values)
-        model.fit(known[0][there], codes)
+        model.fit(shown, codes)
         return [ordered[model.predict(rows)] for rows in known[1:]]
     model = HistGradientBoostingRegressor(loss="absolute_error", max_iter=_ROUNDS, **options)
-    model.fit(known[0][there], secret[there])
+    model.fit(shown, secret[there])
     return [_snapped(model.predict(rows), values) for rows in known[1:]]
 
 

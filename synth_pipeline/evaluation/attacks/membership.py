@@ -193,7 +193,10 @@ def _classified(asked: list[Array], labelled: list[Array], levels: list[bool], e
             categorical_features=levels or None,
             class_weight="balanced",
             random_state=seeds.integer(),
-        ).fit(np.concatenate(sides), np.repeat([1, 0], list(map(len, sides))))
+        )
+        rows = np.concatenate(sides)
+        rows[:, np.isnan(rows).all(0)] = 0.0  # trees find no cut where nothing is known
+        model.fit(rows, np.repeat([1, 0], list(map(len, sides))))
         return np.asarray(model.decision_function(np.concatenate([asked[0], asked[1 + turn]])))
 
     return spread(work, (0, 1))

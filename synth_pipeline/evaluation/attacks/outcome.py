@@ -50,8 +50,8 @@ class Outcome:
         """R = (a - c) / (1 - c) (Giomi et al. 2023, equation 2), never over 1, with its interval; without guesses all
         is possible."""
         value, low, high = intervals.risk((self.hits, self.n), (self.hits_control, self.n_control), level)
-        value, low, high = (min(x * self.scale, 1.0) for x in (value, low, high))
-        return (0.0 if math.isnan(value) else value), max(low, -1.0), high
+        value, low, high = (max(min(x * self.scale, 1.0), -1.0) for x in (value, low, high))
+        return (0.0 if math.isnan(value) else value), low, high
 
     @property
     def detects(self) -> float:
