@@ -23,6 +23,8 @@ _SAID = {
     "linkability": "Someone who holds two files, each with some of the fields, and joins a person's two records by "
     "way of the synthetic table finds the right one in {a} cases for people in the data, and in {c} for people who "
     "are not in it.",
+    "attribute_inference_overall": "Someone who knows all fields of a person but one and wants that one, whichever it "
+    "is, is right in {a} cases about people in the data, and in {c} about people who are not in it.",
     "attribute_inference": "Someone who knows the other fields of a person and wants a hidden one is right in {a} "
     "cases about people in the data, and in {c} about people who are not in it.",
 }
@@ -58,6 +60,7 @@ def _card(scorecard: Scorecard, entry: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         **shown,
+        "beyond": gate is None and bool(entry.get("beyond", shown["beyond"])),
         "said": _sentences(entry),
         "knows": sentence(short(entry.get("knows", ""), 400)),
         "rates": charts.bars(rates, show=percent, whole=1.0, spoken="How often the attacker is right"),
@@ -106,6 +109,8 @@ def _of_100(share: float) -> str:
         return "fewer than 1 of 1,000"
     if share < 0.0095:
         return f"{round(1000 * share)} of 1,000"
+    if 0.995 <= share < 1:
+        return "more than 99 of 100"
     return f"{round(100 * share)} of 100"
 
 
@@ -243,7 +248,8 @@ def by_part(
 
 def _sized(part: Mapping[str, Any]) -> str:
     sizes = [number(part[key]) for key in ("n", "n_control") if part.get(key)]
-    return short(part.get("name", ""), 28) + (f", n = {' + '.join(sizes)}" if sizes else "")
+    told = f", n = {' + '.join(sizes)}" if sizes else ""
+    return short(part.get("name", ""), 46 - len(told)) + told
 
 
 def interval(part: Mapping[str, Any], show: Any, low: str = "low", high: str = "high") -> str:

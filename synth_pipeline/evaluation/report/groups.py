@@ -64,7 +64,12 @@ def groups(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] |
             show=signed,
             span=(-0.02, 0.05),
         ),
-        "gaps_note": " ".join(_gap_told(gap) for gap in gaps[:MOST]),
+        "gaps_table": Table(
+            "Gaps",
+            ("Gap", "From synthetic", "From real"),
+            ("t", "n", "n"),
+            [(_gap(gap), percent(gap.get("synthetic")), percent(gap.get("real"))) for gap in gaps[:MOST]],
+        ),
         "absent": [_name(g) for g in found if g.get("absent", g.get("n_synthetic") == 0)][:MOST],
     }
 
@@ -114,9 +119,3 @@ def _gap(gap: Mapping[str, Any]) -> str:
 def _wider(gap: Mapping[str, Any]) -> float | None:
     made, real = gap.get("synthetic"), gap.get("real")
     return made - real if finite(made) and finite(real) else None
-
-
-def _gap_told(gap: Mapping[str, Any]) -> str:
-    if _wider(gap) is None:
-        return ""
-    return f"{_gap(gap)}: {percent(gap['synthetic'])} from synthetic, {percent(gap['real'])} from real rows."

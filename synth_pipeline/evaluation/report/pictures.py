@@ -187,6 +187,7 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
         "groups": parts["group"],
         "deciles": parts["decile"],
         "corners": parts["corner"],
+        "corners_of": len(details.get("corners") or ()),
         "cumulative": _cumulative(details.get("cumulative") or {}),
         "replay": Table(
             "Nearly unique values that came back",

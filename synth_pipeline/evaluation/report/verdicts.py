@@ -79,7 +79,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         reference = 0.0 if limit.over else score.reference
     # a gate over the reference is drawn from the reference on
     base = score.reference or 0.0 if gate and limit.over else 0.0
-    detects = None if score.detects is None or low is None else score.detects - base
+    detects = None if score.detects is None or low is None or score.detects == base else score.detects - base
     gauge = charts.gauge(
         value,
         low,
@@ -105,9 +105,14 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         "low": low,
         "high": high,
         "n": score.n,
-        "notice": about.notice(score.detects, score.reference) if low is not None else "",
+        "notice": about.notice(score.detects, score.reference, over=bool(gate and limit.over))
+        if low is not None
+        else "",
+        "over": bool(gate and limit.over),
+        "beyond": gate is None and about.group in words.PRIVACY and beyond(score),
         "interval": interval(about, low, high),
-        "notes": " ".join(filter(None, (compared, explained, _told_by(score)))),
+        "explained": " ".join(filter(None, (compared, explained))),
+        "note": _told_by(score),
         "error": "" if value is not None and not score.error else _why_not(score, gate),
         "gauge": gauge,
     }
@@ -118,6 +123,11 @@ def interval(about: Words, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "" if low is None else f"at least {about.show(low)}"
     return f"{about.show(low)} to {about.show(high)}"
+
+
+def beyond(score: Score) -> bool:
+    """Whether a measure that no gate holds is more than chance explains."""
+    return score.low is not None and score.reference is not None and score.low > score.reference
 
 
 def _why_not(score: Score, gate: Gate | None) -> str:

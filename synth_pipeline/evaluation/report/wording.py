@@ -31,15 +31,22 @@ class Words:
 
     def limit(self, detects: float | None, reference: float | None = None) -> str:
         """The detection limit with its sign; the limit lies below what is compared with where less is worse."""
-        if detects is None or not math.isfinite(detects):
+        if detects is None or not math.isfinite(detects) or detects == reference:
             return "–"
-        below = self.at_least if reference is None or detects == reference else detects < reference
+        below = self.at_least if reference is None else detects < reference
         return f"{'≤' if below else '≥'}\u00a0{self.show(detects)}"
 
-    def notice(self, detects: float | None, reference: float | None = None) -> str:
-        """The detection limit as a sentence; empty where there is none."""
+    def notice(self, detects: float | None, reference: float | None = None, *, over: bool = False) -> str:
+        """The detection limit as a sentence; empty where there is none. `over`: told as held-out rows' and more."""
         limit = self.limit(detects, reference)
-        return "" if limit == "–" else f"Would notice with 80\u00a0% power {self.notices.replace('{x}', limit)}."
+        if limit == "–":
+            return ""
+        if over and detects is not None:
+            way = "below" if "≤" in limit else "above"
+            said = f"at {self.show(abs(detects - (reference or 0.0)))} {way} held-out rows"
+        else:
+            said = self.notices.replace("{x}", limit)
+        return f"Would notice with 80\u00a0% power {said}."
 
 
 def signed(value: Any) -> str:

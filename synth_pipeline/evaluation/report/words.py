@@ -161,6 +161,16 @@ MEASURES: dict[str, Words] = {
         notices="at a risk of {x}",
         of="attacks",
     ),
+    "attribute_inference_overall": Words(
+        "Guessing hidden fields, on average",
+        "The same averaged over all fields: where whole records leak, every field gives a little away. " + _HELD,
+        _RISK,
+        group="attacks",
+        span=(0.0, 0.2),
+        beside="no risk",
+        notices="at a risk of {x}",
+        of="people",
+    ),
     "mia_auc": Words(
         "Telling who was in the data",
         "Somebody holds the whole records of two people, one of whom was in the training data, and says which; this "
@@ -313,7 +323,7 @@ MEASURES: dict[str, Words] = {
         "Leaning on a training row, in the worst group",
         "The estimated share of synthetic rows that lean on a training person of one group; the worst group counts. "
         "A small group may pay for what the average hides.",
-        "0 %.",
+        "0 %: no group pays for the others.",
         beside="chance",
         group="fairness",
         notices="if {x} of a group's rows were copies",
@@ -323,7 +333,7 @@ MEASURES: dict[str, Words] = {
         "Use for machine learning, in the worst-served group",
         "Quality on one group of a model trained on synthetic rows over that of one trained on real rows; the worst "
         "group counts.",
-        "100 %.",
+        "100 %: every group is served as by real rows.",
         at_least=True,
         beside="learned from real rows",
         group="fairness",

@@ -158,7 +158,7 @@ def test_every_frozen_measure_has_words():
     frozen += "authenticity_excess singling_out_univariate singling_out_multivariate linkability attribute_inference "
     frozen += "mia_auc mia_tpr audit_epsilon triple_error k_marginal pmse_ratio precision recall density coverage "
     frozen += "trts_ratio augmentation_gain group_shape_error group_copy_excess group_tstr_ratio "
-    frozen += "demographic_parity_gap equalized_odds_gap corner_copy_excess"
+    frozen += "demographic_parity_gap equalized_odds_gap corner_copy_excess attribute_inference_overall"
     assert set(frozen.split()) == set(words.MEASURES)
     assert words.of("unheard_of").title == "unheard of"
 
