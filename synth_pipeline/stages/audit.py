@@ -134,15 +134,16 @@ def _findings(found: canaries.Audited, put_in: int, learned: int, rows: int, run
     level = found.right / found.guesses
     below = math.floor(1_000 * found.epsilon) / 1_000  # never rounded up: it is a lower bound
     told = (
-        f"a generator that is ε-differentially private with ε below {below:.3g} would be that easy to see "
+        f"a generator that is ε-differentially private with ε below {below:g} would be that easy to see "
         f"through with probability < {100 * (1 - CONFIDENCE):.0f} %"
-        if found.epsilon > 0
+        if below > 0
         else "that is no more than chance explains, which proves no ε and promises none"
     )
     note = (
         f"Of {found.guesses:,} guesses {found.right:,} were right ({100 * level:.0f} %, by chance 50 %): {told}. "
         f"{found.canaries:,} canaries, {put_in:,} of them among the {learned:,} rows that it learned; "
-        f"{rows:,} synthetic rows were looked through."
+        f"{rows:,} synthetic rows were looked through. {len(canaries.RULES)} ways to choose guesses were fixed "
+        "beforehand; the bound allows for taking the best."
     )
     score = Score(
         found.epsilon,
