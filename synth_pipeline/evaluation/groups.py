@@ -189,7 +189,9 @@ def _worst(
     if not parts:
         return Score(None, note="not measurable: no group has enough synthetic rows")
     place, value, low, high = worst(parts)
-    return Score(value, low, high, 0.0, sizes[place], f"worst of {len(parts)} groups: {named[place].told}")
+    _, below, above = parts[place](LEVEL)
+    note = f"worst of {len(parts)} groups: {named[place].told}"
+    return Score(value, low, high, 0.0, sizes[place], note, detects=noticed((above - below) / 2 / z()))
 
 
 def _shape(group: Group, row: dict[str, Any], evidence: Evidence) -> tuple[Part, int]:

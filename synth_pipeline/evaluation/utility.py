@@ -30,7 +30,7 @@ from synth_pipeline.seeds import Seeds
 
 Array = np.ndarray
 _ROWS = 20_000
-_FOLDS = 5
+_FOLDS = 3
 _PARTS = 5
 _PART = 200
 """Rows that a part should have, for a model of it to be like one of all."""
@@ -52,8 +52,9 @@ def discernible(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     matrix = features_of(evidence).matrix
     (t, levels), (h, _), (s, _) = matrix(train), matrix(holdout), matrix(synthetic)
     (value, variance), (reference, unmoved) = _told_apart(t, (s, h), levels, evidence.seeds.child("c2st"))
-    half = z() * math.sqrt(variance)
-    detects = min(reference + noticed(math.sqrt(unmoved)), 1.0)
+    least = 2 / (size + 4)  # rows that are all told apart do not make it certain
+    half = z() * math.hypot(math.sqrt(variance), least)
+    detects = min(reference + noticed(math.hypot(math.sqrt(unmoved), least)), 1.0)
     score = Score(value, max(value - half, 0.0), min(value + half, 1.0), reference, size, detects=detects)
     return score, {"value": value, "low": score.low, "high": score.high, "reference": reference}
 
