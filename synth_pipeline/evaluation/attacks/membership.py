@@ -117,29 +117,29 @@ def _scored(
     """Every attacker's scores in both halves' turns, and how unusual each record is: its distance to its k-th nearest
     row of the attacker's sample, which has neither members nor the record's own person; and which pairs of non-members
     (of the first half, of the second) are neighbours, and so have scores that hang together."""
-    trained = evidence.train.take(members)
-    held = [evidence.holdout.take(rows) for rows in halves]
-    samples = [evidence.holdout.take(rows) for rows in known]
-    made = _joined([features.points(table) for table in tables])
-    targets = [features.points(table) for table in (trained, *held)]
-    references = [features.points(table) for table in samples]
+    chosen = np.unique(np.concatenate([*halves, *known]))
+    sides = [
+        evidence.train.take(members),
+        evidence.holdout.take(chosen),
+        *tables,
+    ]  # scales are costly: fitted once each
+    trained, held, *published = map(features.points, sides)
+    made = _joined(published)
+    others, references = ([held.take(np.searchsorted(chosen, rows)) for rows in of] for of in (halves, known))
     k = min(_NEIGHBOURS, len(made), *map(len, references))
-    to_made = _near(_joined(targets), made, k)[0]
     ends = np.cumsum([len(members), *map(len, halves)])[:-1]
-    from_members, *from_halves = np.split(to_made, ends)
-    rows, levels = features.matrix(trained)
-    asked = [rows, *(features.matrix(table)[0] for table in held)]
-    labelled = [np.concatenate([features.matrix(table)[0] for table in tables])]
-    labelled += [features.matrix(table)[0] for table in samples]
-    told = _classified(asked, labelled, levels, evidence)
+    from_members, *from_halves = np.split(_near(_joined([trained, *others]), made, k)[0], ends)
+    values, levels = zip(*map(features.matrix, sides), strict=True)
+    of_halves, of_known = ([values[1][np.searchsorted(chosen, rows)] for rows in of] for of in (halves, known))
+    told = _classified([values[0], *of_halves], [np.concatenate(values[2:]), *of_known], levels[0], evidence)
 
     attacks: dict[str, list[Fold]] = {name: [] for name in ("distance", "calibrated", "density", "classifier")}
     unusual, links = [], []
     for turn in (0, 1):
-        to_sample, met = _near(_joined([targets[0], targets[1 + turn]]), references[turn], k)
+        to_sample, met = _near(_joined([trained, others[turn]]), references[turn], k)
         links.append(_links(met[len(members) :], known[turn], halves[1 - turn], turn))
         near = np.concatenate([from_members, from_halves[turn]])
-        speck = made.rounding or 1e-9
+        speck = references[turn].rounding or 1e-9
         ratio = np.log(to_sample + speck) - np.log(near + speck)  # the dimension only scales it: the order is the same
         for name, scores in (
             ("distance", -near[:, 0]),
