@@ -19,6 +19,9 @@ from synth_pipeline.records.schema import Column, columns
 
 Array = np.ndarray
 _CLASSES = 20
+_ROUNDS = 100
+_TREES = 400
+"""Boosted trees of one model: each round grows one for every class."""
 _FINITE = 3e38
 """Trees hold numbers in single precision."""
 
@@ -102,8 +105,9 @@ def boosted_trees(task: Task, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingRegressor if task.classes is None else HistGradientBoostingClassifier
+    classes = 1 if task.classes is None or len(task.classes) == 2 else len(task.classes)
     return kind(
-        max_iter=100,
+        max_iter=max(min(_ROUNDS, _TREES // classes), 20),
         learning_rate=0.1,
         early_stopping=False,
         categorical_features=task.levels or None,

@@ -106,12 +106,6 @@ def usefulness(evidence: Evidence) -> Findings:
     return Findings(scores, {"utility": details})
 
 
-def transfer(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
-    """`tstr_ratio` alone."""
-    found = usefulness(evidence)
-    return found.scores["tstr_ratio"], found.details["utility"]
-
-
 @dataclass(frozen=True)
 class Ratio:
     """A ratio of two scores, and its standard deviation from the choice of test rows."""
