@@ -51,9 +51,8 @@ def attribute_inference(evidence: Evidence) -> Findings:
     seeds = evidence.seeds.child("attribute_inference")
     rng = seeds.generator()
     synthetic = subset(evidence.synthetic, _SYNTHETIC, rng)
-    synthetic = synthetic.take(
-        pa.array(rng.permutation(synthetic.num_rows))
-    )  # so that the first of ties is any of them
+    # in random order, so that the first of ties is any of them
+    synthetic = synthetic.take(pa.array(rng.permutation(synthetic.num_rows)))
     real = [side.take(pa.array(rows)) for side, rows in zip(sides, one_each(evidence, _TARGETS, rng), strict=True)]
     few = [np.sort(rng.permutation(side.num_rows)[:_NEAREST]) for side in real]
     ranked = _ranked(cols, synthetic, evidence)

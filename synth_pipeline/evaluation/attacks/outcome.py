@@ -46,6 +46,13 @@ class Outcome:
         (hits, n), (hits_control, n_control) = _trials(right), _trials(right_control)
         return cls(name, hits, n, hits_control, n_control, persons=(len(right), len(right_control)))
 
+    @classmethod
+    def of_persons(cls, name: str, whom: Array, whom_control: Array, scale: float = 1.0) -> Outcome:
+        """From the person whom each guess is right about, -1 where it is wrong. Guesses about the same person are right
+        together: they are worth as many trials less as they crowd (Kish's design effect)."""
+        (hits, n), (hits_control, n_control) = _crowded(whom), _crowded(whom_control)
+        return cls(name, hits, n, hits_control, n_control, scale, (len(whom), len(whom_control)))
+
     def risk(self, level: float = intervals.LEVEL) -> tuple[float, float, float]:
         """R = (a - c) / (1 - c) (Giomi et al. 2023, equation 2), never over 1, with its interval; without guesses all
         is possible."""
@@ -128,3 +135,9 @@ def _trials(right: Array) -> tuple[float, float]:
     variance = float(right.var(ddof=1)) / n
     trials = mean * (1 - mean) / variance if variance > 0 else float(n)
     return mean * trials, trials
+
+
+def _crowded(whom: Array) -> tuple[float, float]:
+    _, times = np.unique(whom[whom >= 0], return_counts=True)
+    effect = float((times**2).sum() / times.sum()) if len(times) else 1.0
+    return float(times.sum()) / effect, len(whom) / effect

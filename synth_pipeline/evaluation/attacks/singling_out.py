@@ -3,12 +3,15 @@
 A description that isolates one synthetic row is a guess, and right when it fits exactly one training person (Giomi et
 al. 2023, section 4.1). The same descriptions are asked of the holdout: what isolates somebody there too does so by
 chance. "Exactly one" means the same only among equally many persons, so both sides have as many; where train is the
-larger, its leak is seen in that part only, and the risk is scaled up by as much.
+larger, its leak is seen in that part only, and the risk is scaled up by as much (what then stands alone in the part
+by chance is missed: at uneven splits a leak may look smaller than it is, never larger).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +25,15 @@ from synth_pipeline.protocols.measure import Evidence, Findings
 from synth_pipeline.records.schema import Column
 
 Array = np.ndarray
-_GUESSES = 2_000
+_GUESSES = 2_000  # of one field
+_COMBINED = 4_000  # of several
 _FIELDS = 4
 _SYNTHETIC = 50_000
 _TRIED = 5_000  # descriptions that are tried at a time
-_ROUNDS = 80
+_ROUNDS = 120
+_SETS = 2_000
+_WORTH = 0.002
+"""New guesses, of those already made, that are worth another round."""
 _FIRST = 512
 """Rows that a description meets first: most fit two of them already and need no more."""
 
@@ -38,7 +45,8 @@ def univariate(evidence: Evidence) -> Findings:
     candidates = [_alone(column, sides.synthetic) for column in sides.columns]
     place = np.repeat(np.arange(len(candidates)), [len(keys) + len(ends) for keys, ends in candidates])
     item = np.concatenate([np.arange(len(keys) + len(ends)) for keys, ends in candidates])
-    drawn = np.sort(rng.choice(len(place), _asked(len(place), sides.scale), replace=False))
+    asked = int(_GUESSES * min(sides.scale, 4) ** 2)  # more where the risk is scaled up, and its error with it
+    drawn = np.sort(rng.choice(len(place), min(len(place), asked), replace=False))
     right = [np.zeros(len(drawn), bool) for _ in sides.real]
     for i, column in enumerate(sides.columns):
         mine = np.flatnonzero(place[drawn] == i)
@@ -49,7 +57,7 @@ def univariate(evidence: Evidence) -> Findings:
         Outcome.of(column.name, right[0][place[drawn] == i], right[1][place[drawn] == i], sides.scale)
         for i, column in enumerate(sides.columns)
     ]
-    return _told("singling_out_univariate", right, sides, "the released rows, and nothing of any person", parts)
+    return _told(Outcome.of("singling_out_univariate", right[0], right[1], sides.scale), parts)
 
 
 def multivariate(evidence: Evidence) -> Findings:
@@ -59,9 +67,9 @@ def multivariate(evidence: Evidence) -> Findings:
     rng = evidence.seeds.child("singling_out", "multivariate", "guesses").generator()
     synthetic, *real = _codes([sides.synthetic, *(table for table, _ in sides.real)], sides.columns)
     tops = np.array([max(side[i].max(initial=0) for side in (synthetic, *real)) for i in range(len(sides.columns))])
-    guesses = _isolating(synthetic, sides.columns, tops, _asked(None, sides.scale), rng)
-    right = [_persons(guesses, codes, units) == 1 for codes, (_, units) in zip(real, sides.real, strict=True)]
-    return _told("singling_out_multivariate", right, sides, "the released rows, and nothing of any person", [])
+    guesses = _isolating(synthetic, sides.columns, tops, rng)
+    whom = [_whom(guesses, codes, units) for codes, (_, units) in zip(real, sides.real, strict=True)]
+    return _told(Outcome.of_persons("singling_out_multivariate", whom[0], whom[1], sides.scale), [])
 
 
 @dataclass(frozen=True)
@@ -95,14 +103,8 @@ class _Sides:
         return cls(cols, evidence.synthetic.take(pa.array(kept)), real, len(persons[0]) / equal)
 
 
-def _asked(most: int | None, scale: float) -> int:
-    """How many guesses: more where the risk is scaled up, for so is its error."""
-    wanted = int(_GUESSES * min(scale, 4.0) ** 2)
-    return wanted if most is None else min(wanted, most)
-
-
-def _told(name: str, right: list[Array], sides: _Sides, knows: str, parts: list[Outcome]) -> Findings:
-    whole = Outcome.of(name, right[0], right[1], sides.scale)
+def _told(whole: Outcome, parts: list[Outcome]) -> Findings:
+    knows = "the released rows, and nothing of any person"
     if not whole.n:
         note = "no description taken from the released rows fits one of them alone: there is no guess to make"
         return found(whole, knows, note=note, interval=(0.0, 0.0, 0.0))
@@ -178,38 +180,50 @@ def _codes(tables: list[pa.Table], cols: list[Column]) -> list[Array]:
     return [np.stack(codes) for codes in out]
 
 
-def _isolating(codes: Array, cols: list[Column], tops: Array, wanted: int, rng: np.random.Generator) -> _Guesses:
-    """Different descriptions of random rows that fit no other row."""
-    fields, rows = min(_FIELDS, len(cols)), codes.shape[1]
+def _isolating(codes: Array, cols: list[Column], tops: Array, rng: np.random.Generator) -> _Guesses:
+    """Descriptions of random rows that fit no other row. One of a row: several would often be about the same person,
+    and one guess be counted as many."""
+    rows, fields = codes.shape[1], _field_sets(len(cols), rng)
     ordered = np.array([is_number(column) for column in cols])
     middle = np.array([np.median(field[field >= 0]) if (field >= 0).any() else 0 for field in codes])
+    every = rows * len(fields)
+    order = rng.choice(every, min(every, _TRIED * _ROUNDS), replace=False)  # none twice
     kept: list[_Guesses] = []
-    seen: Array = np.empty((0, fields + 1), np.int64)
-    for _ in range(_ROUNDS):
-        column = np.sort(rng.permuted(np.tile(np.arange(len(cols)), (_TRIED, 1)), axis=1)[:, :fields], axis=1)
-        row = rng.integers(rows, size=_TRIED)
-        drawn = np.unique(np.concatenate([row[:, None], column], axis=1), axis=0)
-        drawn = rng.permutation(drawn)
-        row, column = drawn[:, 0], drawn[:, 1:]
+    described = np.zeros(rows, bool)
+    for start in range(0, len(order), _TRIED):
+        row, which = np.divmod(order[start : start + _TRIED], len(fields))
+        row, which = row[~described[row]], which[~described[row]]
+        column = fields[which]
         value = codes[column, row[:, None]]
-        above = ordered[column] & (value >= 0) & (value > middle[column])
-        below = ordered[column] & (value >= 0) & ~above
-        low = np.where(below, 0, value).astype(np.int32)
+        number = ordered[column] & (value >= 0)
+        above = number & (value > middle[column])
+        low = np.where(number & ~above, 0, value).astype(np.int32)
         high = np.where(above, tops[column], value)
         tried = _Guesses(column, low, (high - low).astype(np.uint32))
         alone = _single(tried, codes)
+        _, first = np.unique(row[alone], return_index=True)
+        alone = alone[np.sort(first)]
+        described[row[alone]] = True
         kept.append(tried.take(alone))
-        seen = np.concatenate([seen, drawn[alone]])
-        _, first = np.unique(seen, axis=0, return_index=True)
-        if len(first) >= wanted:
+        if described.sum() >= _COMBINED or len(alone) < _WORTH * described.sum():
             break
     whole = _Guesses(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("column", "low", "width")))
-    return whole.take(np.sort(first)[:wanted])
+    return whole.take(np.arange(min(_COMBINED, len(whole))))
+
+
+def _field_sets(columns: int, rng: np.random.Generator) -> Array:
+    """All sets of four columns, or many of them."""
+    size = min(_FIELDS, columns)
+    if comb(columns, size) <= _SETS:
+        return np.array(list(combinations(range(columns), size)))
+    return np.unique([np.sort(rng.choice(columns, size, replace=False)) for _ in range(_SETS)], axis=0)
 
 
 def _single(guesses: _Guesses, codes: Array) -> Array:
     """Which descriptions fit exactly one row. Those that fit two are dropped as soon as they have met them."""
     block = 500
+    if not len(guesses):
+        return np.empty(0, np.int64)
 
     def count(start: int) -> Array:
         left = np.arange(start, min(start + block, len(guesses)))
@@ -225,8 +239,8 @@ def _single(guesses: _Guesses, codes: Array) -> Array:
     return np.concatenate(spread(count, range(0, len(guesses), block)))
 
 
-def _persons(guesses: _Guesses, codes: Array, units: Array) -> Array:
-    """How many persons each description fits."""
+def _whom(guesses: _Guesses, codes: Array, units: Array) -> Array:
+    """The one person that each description fits, -1 where it is none or several."""
     block, size = 500, 8_192
 
     def count(start: int) -> Array:
@@ -237,7 +251,7 @@ def _persons(guesses: _Guesses, codes: Array, units: Array) -> Array:
             guess, row = np.nonzero(mine.fits(codes[:, begin : begin + size]))
             np.minimum.at(low, guess, units[row + begin])
             np.maximum.at(high, guess, units[row + begin])
-        return np.where(high < 0, 0, np.where(low == high, 1, 2))
+        return np.where(low == high, high, -1)
 
     parts = spread(count, range(0, len(guesses), block))
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
