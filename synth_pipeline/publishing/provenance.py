@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,9 @@ def generation(synthetic: Mapping[str, Any], spec: DatasetSpec, rows: int) -> Ge
 
 def validation(scorecard: Scorecard) -> Validation:
     """Gates with their numbers; of the checks only what was checked and whether it held."""
-    note = scorecard.to_json()
+    from synth_pipeline.evaluation.report.suppress import published
+
+    note = published(scorecard).to_json()
     return Validation(
         policy=str(scorecard.policy.get("name", "")),
         policy_version=str(scorecard.policy.get("version", "")),
@@ -136,10 +137,9 @@ def code() -> dict[str, str]:
 
 def public_scorecard(scorecard: Scorecard) -> dict[str, Any]:
     """The scorecard less what only the house may see: checks keep their outcome, warnings stay inside."""
-    from synth_pipeline.evaluation.report.suppress import suppressed, without_counts
+    from synth_pipeline.evaluation.report.suppress import published
 
-    safe = replace(scorecard, scores=without_counts(scorecard.scores), details=suppressed(scorecard.details))
-    note = plain(safe.to_json())
+    note = plain(published(scorecard).to_json())
     note["checks"] = list(validation(scorecard).checks)
     note.pop("warnings")
     return dict(note)

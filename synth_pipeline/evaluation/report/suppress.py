@@ -22,6 +22,7 @@ COUNTED = frozenset(
         "singling_out_multivariate",
         "linkability",
         "attribute_inference",
+        "attribute_inference_overall",
         "mia_tpr",
     }
 )

@@ -37,7 +37,7 @@ def banner(scorecard: Scorecard) -> dict[str, Any]:
 def unprotected(scorecard: Scorecard) -> bool:
     """Whether the policy has no gate that protects people: right only where the generator saw no private row."""
     limits = scorecard.policy.get("gates") or {}
-    return bool(limits) and not any(words.of(name).group in words.PRIVACY for name in limits)
+    return bool(limits) and not any(map(words.protects, limits))
 
 
 def _why(gate: Gate, scorecard: Scorecard) -> str:
@@ -109,7 +109,7 @@ def card(scorecard: Scorecard, name: str, gate: Gate | None = None) -> dict[str,
         if low is not None
         else "",
         "over": bool(gate and limit.over),
-        "beyond": gate is None and about.group in words.PRIVACY and beyond(score),
+        "beyond": gate is None and words.protects(name) and beyond(score),
         "interval": interval(about, low, high),
         "explained": " ".join(filter(None, (compared, explained))),
         "note": _told_by(score),

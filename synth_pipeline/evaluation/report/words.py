@@ -360,6 +360,11 @@ MEASURES: dict[str, Words] = {
 }
 
 
+def protects(name: str) -> bool:
+    """Whether a measure is about people's privacy."""
+    return of(name).group in PRIVACY or name == "group_copy_excess"
+
+
 def of(name: str) -> Words:
     """A measure's words; a plug-in's own measure goes by its name."""
     return MEASURES.get(name) or Words(name.replace("_", " "), "", "", show=number, group="other")
