@@ -135,18 +135,20 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
 
 
 def _levels(evidence: Evidence, synthetic: pa.Table) -> dict[str, Array]:
-    """Which queries have each level of a sensitive column that at least ten units of both sides may have."""
+    """Which queries have each of the commonest levels of the sensitive columns, where ten units of both sides do."""
     found = {}
+    units = units_of(evidence)
     for name in evidence.sensitive:
         if not all(name in side.column_names for side in (evidence.train, evidence.holdout, synthetic)):
             continue
-        sides = [texts(side, name).fill_null("missing") for side in (evidence.train, evidence.holdout)]
-        values = texts(synthetic, name).fill_null("missing").to_numpy(zero_copy_only=False)
-        units = units_of(evidence)
-        for level in pc.unique(sides[0]).to_pylist():
-            real = [pc.equal(side, level).to_numpy(zero_copy_only=False) for side in sides]
-            if all(len(np.unique(own[has])) >= _FEWEST for own, has in zip(units, real, strict=True)):
-                found[f"{name} = {level}"] = values == level
+        values, *real = (
+            texts(side, name).fill_null("missing") for side in (synthetic, evidence.train, evidence.holdout)
+        )
+        counted = values.value_counts().to_pylist()
+        for level in sorted(counted, key=lambda item: (-item["counts"], item["values"]))[:_GROUPS]:
+            chosen, *has = (pc.equal(side, level["values"]).to_numpy(zero_copy_only=False) for side in (values, *real))
+            if all(len(np.unique(own[of])) >= _FEWEST for own, of in zip(units, has, strict=True)):
+                found[f"{name} = {level['values']}"] = chosen
     return found
 
 

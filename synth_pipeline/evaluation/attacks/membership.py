@@ -257,7 +257,8 @@ def _groups(
         sides = [texts(evidence.train, name).take(members)]
         sides += [texts(evidence.holdout, name).take(rows) for rows in halves]
         values = [side.fill_null("missing").to_numpy(zero_copy_only=False) for side in sides]
-        for level in np.unique(np.concatenate(values)):
+        levels, counts = np.unique(np.concatenate(values), return_counts=True)
+        for level in levels[counts >= 2 * _GROUP]:
             inside = [Fold(values[0] == level, side == level) for side in values[1:]]
             part = _part(f"{name} = {level}", attacks, links, inside)
             if part:

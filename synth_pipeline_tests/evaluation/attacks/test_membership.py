@@ -274,6 +274,13 @@ def test_hostile_rows_are_judged_right_or_wide(kind: str) -> None:
         assert _holds(score, 0.5)
 
 
+def test_vectors_that_are_no_numbers_are_refused() -> None:
+    evidence = _fresh(9, 60, 60, 60)
+    made = evidence.synthetic.set_column(0, "v0", pa.array(np.full(60, np.nan)))
+    with pytest.raises(ValueError):
+        membership(replace(evidence, synthetic=made))
+
+
 def test_published_risk_of_census2k(shared: Path) -> None:
     """Reference figures: distance 0.618 [0.591, 0.645] on flip30, 0.512 on the honest version; calibrated 0.629 and
     0.541 [0.515, 0.562]. Our distance sees more of flip30, and no less."""
