@@ -295,3 +295,30 @@ def test_rarity_counts_what_is_far_out_or_seldom() -> None:
     assert far[0] == pytest.approx(2 * np.log(1_000))
     vectors = Vectors(np.array([[3.0, 4.0], [-3.0, -4.0]], np.float32))
     assert rarity(vectors, (vectors,)).tolist() == [5, 5]
+
+
+class _Embedded:
+    """A toy modality: records are vectors."""
+
+    def keys(self, rows: pa.Table) -> np.ndarray:
+        return np.maximum(self.points(rows).values.astype(np.float64).view(np.uint64)[:, 0], 1)
+
+    def points(self, rows: pa.Table) -> Vectors:
+        return Vectors(np.stack([rows.column(name).to_numpy() for name in ("x", "y")], axis=1).astype(np.float32))
+
+    def matrix(self, rows: pa.Table) -> tuple[np.ndarray, list[bool]]:
+        return self.points(rows).values.astype(np.float64), [False, False]
+
+
+def test_vectors_are_judged_as_tables_are() -> None:
+    rng = np.random.default_rng(15)
+    train, holdout, fresh = (pa.table({"x": rng.normal(size=400), "y": rng.normal(size=400)}) for _ in range(3))
+    for made, copied in ((fresh, 0), (train, 1)):
+        evidence = Evidence(train, holdout, made, made, Seeds(0), features=_Embedded())
+        scores, details = copying.nearness(evidence)
+        for score in (scores["copy_excess"], copying.exact(evidence)[0]):
+            assert score.low is not None
+            assert score.high is not None
+            assert score.low <= copied <= score.high
+            assert score.low > 0.9 or not copied
+        assert len(details["deciles"]) == 10
