@@ -2,6 +2,10 @@
 
 Given train, a held-out row and a synthetic row of a generator that copies nobody are draws of one distribution; so
 whatever train alone decides (cells, cuts, gaps), both meet it equally often, at any sizes of train and holdout.
+
+What is positive is copying. What is negative clears nobody: rows that are off the real distribution lie far from all
+real rows, and copies among them no longer show in the sum (`copy_excess`, which asks each row whether it lies closer to
+train or to holdout, is not misled so).
 """
 
 from __future__ import annotations
@@ -114,7 +118,7 @@ def _c_t(first: Sequence[Array], cells: Sequence[Array], units: Array) -> Score:
     half = z() * deviation
     null = noticed(float(np.sqrt((weight**2).sum())))
     note = f"{len(weight)} cells; {len(drawn)} synthetic and {rows} held-out rows"
-    return Score(mean, mean - half, mean + half, 0.0, len(drawn), note, detects=null)
+    return Score(mean, mean - half, mean + half, 0.0, len(drawn), note + _hidden(mean + half), detects=null)
 
 
 def _pooled(drawn: Array, held: Array) -> list[tuple[Array, Array]]:
@@ -150,4 +154,9 @@ def _excess(drawn: Array, held: Array, units: Array, what: str) -> Score:
     chance = max(control, 1 / worth)
     null = noticed(math.sqrt(chance / (1 - chance) * (1 / len(drawn) + 1 / worth))) if chance < 1 else 1.0
     note = f"{rate:.2%} of the synthetic rows, {control:.2%} of the held-out ones are rows {what}"
-    return Score(value, min(low, value), max(high, value), 0.0, len(drawn), note, detects=min(null, 1.0))
+    low, high = min(low, value), max(high, value)
+    return Score(value, low, high, 0.0, len(drawn), note + _hidden(high), detects=min(null, 1.0))
+
+
+def _hidden(high: float) -> str:
+    return "; synthetic rows lie farther from train than real rows do, which would hide copies" if high < 0 else ""

@@ -159,6 +159,17 @@ def test_rows_of_one_person_are_one_observation() -> None:
         assert score.high - score.low > 1.5 * (alone.high - alone.low)
 
 
+def test_rows_that_are_off_clear_nobody_and_say_so() -> None:
+    rng = np.random.default_rng(9)
+    evidence = _evidence(rng, 400, 400, 400)
+    size = evidence.synthetic.column_names.index("size")
+    off = evidence.synthetic.set_column(size, "size", pa.array(np.full(400, 9.0)))
+    for score in closeness(replace(evidence, synthetic=off)).scores.values():
+        assert score.low <= 0
+        assert ("would hide copies" in score.note) == (score.high < 0)
+    assert closeness(replace(evidence, synthetic=off)).scores["c_t"].high < 0
+
+
 def test_same_seed_same_scores_and_small_or_odd_tables() -> None:
     rng = np.random.default_rng(8)
     evidence = _evidence(rng, 300, 200, 200)
