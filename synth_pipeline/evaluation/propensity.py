@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from synth_pipeline.evaluation.columns import Unfit, subset
-from synth_pipeline.evaluation.intervals import noticed, z
+from synth_pipeline.evaluation.intervals import LEVEL, noticed, z
 from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.threads import spread
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
@@ -15,7 +15,8 @@ from synth_pipeline.seeds import Seeds
 
 Array = np.ndarray
 _ROWS = 5_000
-_PERMUTATIONS = 30
+_TREES = 4
+_PERMUTATIONS = 32
 _LEAF = 50
 """Fewest rows of a leaf (a twentieth of all, but five, where that is less): trees that learn by heart tell nothing.
 
@@ -29,40 +30,52 @@ def pmse(evidence: Evidence) -> Findings:
 
     The permutations are learnt by heart as much as the labels are, so 1 is what real rows would have; less tells of
     rows that both sides share. The interval takes the pMSE for a multiple of a non-central χ², whose spread without
-    an effect the permutations give.
+    an effect the permutations give; where rows are many, trees of several sets of them show how stable it is.
     """
     sides = evidence.train, evidence.holdout, evidence.synthetic
-    size = min(_ROWS, *(side.num_rows for side in sides))
+    size = min(_TREES * _ROWS, *(side.num_rows for side in sides))
     if size < 10:
         raise Unfit("too few rows to compare")
     seeds = evidence.seeds.child("pmse")
     rng = seeds.generator()
     matrix = features_of(evidence).matrix
     train, holdout, synthetic = (matrix(subset(side, size, rng))[0] for side in sides)
-    value, deviation = permuted(np.concatenate([train, synthetic]), seeds)
-    reference, _ = permuted(np.concatenate([train, holdout]), seeds)
-    half = z() * deviation * math.sqrt(max(2 * value - 1, 1))
-    # the effect d with d = noticed(deviation · √(1 + 2 d))
-    square = noticed(deviation) ** 2
+    value, deviation = permuted(train, synthetic, seeds)
+    reference, unmoved = permuted(train, holdout, seeds)
+    half = z() * deviation
+    # the effect d with d = noticed(unmoved · √(1 + 2 d))
+    square = noticed(unmoved) ** 2
     detects = 1 + square + math.sqrt(square**2 + square)
-    note = f"a tree's pMSE is {value:.2f} times that of permuted labels; {size} rows a side"
+    note = f"trees' pMSE is {value:.2f} times that of permuted labels; {size} rows a side"
     score = Score(value, max(value - half, 0.0), value + half, reference, size, note, detects=detects)
     return Findings({"pmse_ratio": score})
 
 
-def permuted(rows: Array, seeds: Seeds) -> tuple[float, float]:
-    """The ratio of the pMSE (first half of rows against second) to the mean of its permutations, and its standard
-    deviation without an effect."""
-    ranked = _ranked(rows)
-    labels = np.repeat([False, True], [len(rows) // 2, len(rows) - len(rows) // 2])
+def permuted(real: Array, other: Array, seeds: Seeds) -> tuple[float, float]:
+    """The ratio of the mean pMSE to the mean of its permutations, and its standard deviation: from the permutations,
+    and no less than from how the trees of several disjoint sets of rows differ."""
+    from scipy.stats import t
+
     rng = seeds.child("permutations").generator()
-    orders = [labels, *(rng.permutation(labels) for _ in range(_PERMUTATIONS))]
+    sets = max(len(real) // _ROWS, 1)
+    sides = [np.array_split(rng.permutation(len(side)), sets) for side in (real, other)]
+    jobs = []
+    for mine, theirs in zip(*sides, strict=True):
+        rows = _ranked(np.concatenate([real[np.sort(mine)], other[np.sort(theirs)]]))
+        labels = np.repeat([False, True], [len(mine), len(theirs)])
+        jobs += [(rows, labels), *((rows, rng.permutation(labels)) for _ in range(-(-_PERMUTATIONS // sets)))]
     seed = seeds.integer()
-    value, *null = spread(lambda order: _pmse(ranked, order, seed), orders)
-    mean = float(np.mean(null))
-    if len(set(null)) == 1:
+    found = np.reshape(spread(lambda job: _pmse(*job, seed), jobs), (sets, -1))
+    null = found[:, 1:]
+    if null.min() == null.max():
         raise Unfit("too few distinct rows for a tree")
-    return value / mean, float(np.std(null, ddof=1)) / mean * math.sqrt(1 + 1 / _PERMUTATIONS)
+    ratios = found[:, 0] / null.mean()
+    value = float(ratios.mean())
+    within = float(null.std(ddof=1) / null.mean()) * math.sqrt((1 / sets + 1 / null.size) * max(2 * value - 1, 1))
+    if sets == 1:
+        return value, within
+    between = float(ratios.std(ddof=1)) / math.sqrt(sets) * float(t.ppf((1 + LEVEL) / 2, sets - 1)) / z()
+    return value, max(within, between)
 
 
 def _pmse(rows: Array, labels: Array, seed: int) -> float:
