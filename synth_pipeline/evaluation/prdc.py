@@ -64,11 +64,12 @@ def figures(
     recalled = within(drawn, real, _radii(drawn, k))
     per_row = met.count / peers
     density = float(per_row.mean())
+    least = density**2 / (k * len(drawn))  # as many meetings that happen by chance leave open, however even they are
     share = met.reached * (density / max(met.reached.mean(), 1e-300))  # what each drawn row adds to it
     return {
         "precision": _covered(met.reached, met.query, len(real), drawn_units, real_units),
         "recall": _covered(recalled.reached, recalled.query, len(drawn), real_units, drawn_units),
-        "density": Figure(density, variance(per_row, real_units) + variance(share, drawn_units)),
+        "density": Figure(density, max(variance(per_row, real_units) + variance(share, drawn_units), least)),
         "coverage": _covered(met.count, met.row, len(drawn), real_units, drawn_units),
     }
 
@@ -92,5 +93,5 @@ def _score(name: str, found: Figure, usual: Figure, size: int) -> Score:
         low, high = max(found.value - half, 0.0), found.value + half
     else:
         low, high = wilson(found.value, effective(found.value, found.variance, size))
-    detects = max(usual.value - noticed((usual.variance) ** 0.5), 0.0)
+    detects = max(usual.value - noticed(max(usual.variance**0.5, 1 / size)), 0.0)
     return Score(found.value, low, high, usual.value, size, note, detects=detects)
