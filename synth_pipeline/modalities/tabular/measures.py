@@ -53,6 +53,7 @@ from synth_pipeline.evaluation import (
     fidelity,
     groups,
     marginals,
+    near,
     prdc,
     propensity,
     utility,
@@ -131,6 +132,7 @@ def _pca(evidence: Evidence) -> Findings:
 MEASURES = (
     Measure(("copy_excess", "nearest_share"), _nearness, "near copies"),
     Measure(("exact_match_excess",), _exact, "exact copies"),
+    Measure(("near_match_excess",), near.near, "copies with one field changed"),
     Measure(("value_replay_excess",), _replay, "replayed values"),
     Measure(("corner_copy_excess",), corners.corners, "copies of unusual records alone"),
     Measure(("cumulative_exposure",), cumulative.cumulative, "what all releases of the source expose together"),
@@ -140,7 +142,11 @@ MEASURES = (
     Measure(("singling_out_univariate",), singling_out.univariate, "singling out by one field"),
     Measure(("singling_out_multivariate",), singling_out.multivariate, "singling out by several fields"),
     Measure(("linkability",), linkability.linkability, "linking two tables"),
-    Measure(("attribute_inference",), inference.attribute_inference, "guessing a field from the others"),
+    Measure(
+        ("attribute_inference", "attribute_inference_overall"),
+        inference.attribute_inference,
+        "guessing a field from the others",
+    ),
     Measure(("mia_auc", "mia_tpr"), membership.membership, "telling who was in the data"),
     Measure(("shape_error",), _shapes, "the shape of columns"),
     Measure(("trend_error",), _trends, "relations between columns"),
