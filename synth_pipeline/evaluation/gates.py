@@ -34,7 +34,7 @@ class Limit(Spec):
 
     max: float | None = Field(None, allow_inf_nan=False, description="The upper end of the interval must not pass it.")
     min: float | None = Field(None, allow_inf_nan=False, description="The lower end must not fall below it.")
-    minimum_n: int = Field(1, ge=1, description="With fewer rows or units the gate is inconclusive.")
+    minimum_n: int = Field(1, ge=0, description="With fewer rows or units the gate is inconclusive.")
     over_reference: bool = Field(False, description="Whether the limit is for the value less its reference.")
 
     @model_validator(mode="after")
