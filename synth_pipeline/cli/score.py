@@ -40,7 +40,7 @@ def score(
     """
     from synth_pipeline.errors import SpecError, did_you_mean
     from synth_pipeline.evaluation.cumulative import with_earlier
-    from synth_pipeline.evaluation.gates import judge, load_policy, verdict
+    from synth_pipeline.evaluation.gates import judge, load_policy, refuse_unless_free, verdict
     from synth_pipeline.evaluation.intervals import searched
     from synth_pipeline.evaluation.scorecard import Scorecard
     from synth_pipeline.protocols.measure import Evidence
@@ -49,6 +49,7 @@ def score(
     from synth_pipeline.seeds import Seeds
 
     limits = load_policy(policy)
+    refuse_unless_free(limits, source_free=False)  # a table cannot show what its generator saw
     train, held, made = read_tables([real, holdout, synthetic])
     for name in filter(None, (target, *(sensitive or ()))):
         if name not in train.column_names:

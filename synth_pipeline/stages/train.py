@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from synth_pipeline.errors import StorageError, SynthError, TrainingError
+from synth_pipeline.evaluation.gates import aim, load_policy, refuse_unless_free
 from synth_pipeline.features.constraints import check
 from synth_pipeline.progress import Report, tick
 from synth_pipeline.protocols import registry
@@ -50,6 +51,8 @@ def train(run: Run, protected: Result) -> Result:
     """
     cls = registry.load(run.spec.generator.implementation)
     seeds = run.seeds.child("train")
+    # before the time is spent; validate asks the model that came of it
+    refuse_unless_free(load_policy(run.spec.validation.policy, run.base), cls.capabilities.source_free)
     limit = copy_aim(run, Records.open(protected.folder))
     plan = plan_id(
         "train",
@@ -227,8 +230,6 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
 
 def copy_aim(run: Run, records: Records) -> float:
     """The copy excess that a generator which can choose how closely it fits should aim at, to pass the policy."""
-    from synth_pipeline.evaluation.gates import aim, load_policy
-
     validation = run.spec.validation
     gate = load_policy(validation.policy, run.base).gates.get("copy_excess")
     limit = COPY_LIMIT if gate is None or gate.max is None else gate.max

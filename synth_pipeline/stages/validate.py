@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from synth_pipeline.errors import StorageError
 from synth_pipeline.evaluation.gates import judge as judged_by
-from synth_pipeline.evaluation.gates import load_policy, verdict
+from synth_pipeline.evaluation.gates import load_policy, refuse_unless_free, verdict
 from synth_pipeline.evaluation.intervals import searched
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.progress import tick
@@ -45,10 +45,11 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
     """Measures, checks and judges; returns whatever the verdict is (`metrics["verdict"]`), raises only when it breaks.
 
     Raises:
-        SpecError: the policy does not exist.
+        SpecError: the policy does not exist, or it is for generators that see no private rows and this one does.
         StorageError: the synthetic rows were drawn from another model.
     """
     policy = load_policy(run.spec.validation.policy, run.base)
+    refuse_unless_free(policy, bool(manifest(model.folder, "train")["capabilities"].get("source_free")))
     seeds = run.seeds.child("validate")
     inputs = {
         "synthetic": synthetic.content_id,

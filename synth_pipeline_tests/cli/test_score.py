@@ -86,6 +86,8 @@ def test_few_rows_are_inconclusive(tmp_path: Path, capfd: pytest.CaptureFixture[
 def test_wrong_usage(files: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     assert _score(files, "--policy", "intrenal") == 2
     assert 'did you mean "internal"' in capfd.readouterr().err
+    assert _score(files, "--policy", "source_free") == 2
+    assert "no private rows" in capfd.readouterr().err
     assert _score(files, "--target", "agee") == 2
     assert guarded(lambda: app(["score", "--real", str(files["train"])])) == 2
     assert _score({**files, "made": files["made"].with_name("none.csv")}) == 1

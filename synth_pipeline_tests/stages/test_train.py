@@ -83,6 +83,17 @@ def test_who_claims_to_need_no_rows_sees_none(
     assert shown.folder is None
 
 
+def test_a_policy_without_privacy_gates_is_refused_to_who_learns_from_rows(
+    home: Home, listening: type[Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, rows = made.run(home, validation={"policy": "source_free"}), made.protected(home)
+    with pytest.raises(SpecError, match="no private rows"):
+        train(run, rows)
+    assert not listening.shown
+    monkeypatch.setattr(listening, "capabilities", Capabilities(source_free=True))
+    train(run, rows)
+
+
 def test_generators_see_train_rows_and_learned_columns_only(home: Home, listening: type[Listening]) -> None:
     rows, cols = with_surrogate()
     train(made.run(home), made.protected(home, rows, cols))
