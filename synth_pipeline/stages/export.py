@@ -20,6 +20,7 @@ from synth_pipeline.records.files import create
 from synth_pipeline.records.identity import digest, plan_id
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
+from synth_pipeline.stages.earlier import earlier
 from synth_pipeline.stages.run import NOUNS, Outcome, Result, Run, manifest, perform
 from synth_pipeline.stages.versions import EXPORT as VERSION
 
@@ -87,6 +88,10 @@ def _judged(run: Run, scorecard: Result, synthetic: Result, model: Result, prote
         for noun, result in (("synthetic", synthetic), ("protected", protected), ("model", model))
         if card.judged.get(noun) != result.content_id
     ]
+    root = str(Records.open(protected.folder).facts.get("root", ""))
+    out = earlier(run, root, Records.open(synthetic.folder))
+    if card.judged.get("earlier", "") != (digest(list(out)) if out else ""):
+        reasons.append("other releases of the same source are out by now, and add up: validate again")
     if card.policy != load_policy(run.spec.validation.policy, run.base).to_json():
         reasons.append("the policy is not the one that the scorecard was judged by: validate again")
     # judged anew from the scores: what the file says of its own verdict is not taken on trust

@@ -59,11 +59,12 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
     real, released = Records.open(protected.folder), Records.open(synthetic.folder)
     root = str(real.facts.get("root", ""))
     out = earlier(run, root, released)
+    judged = {**inputs, **({"earlier": digest(list(out))} if out else {})}  # what is published adds up
     plan = plan_id(
         "validate",
         VERSION,
         {**run.spec.slice("validate"), "policy": policy.to_json()},
-        {**inputs, **({"earlier": digest(list(out))} if out else {})},  # what is published adds up
+        judged,
         seed=seeds.integer(63),
     )
 
@@ -94,7 +95,7 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
             scores=findings.scores,
             gates=gates,
             verdict=verdict(gates, checks),
-            judged=inputs,
+            judged=judged,
             attempts=attempts,
             details=plain(findings.details),
             checks=tuple(checks),

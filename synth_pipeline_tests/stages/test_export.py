@@ -22,6 +22,7 @@ from synth_pipeline.publishing.store import open_store
 from synth_pipeline.publishing.versions import Line
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.home import Home
+from synth_pipeline.records.identity import digest
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import RecordsWriter, Unit
 from synth_pipeline.spec.dataset import DatasetSpec
@@ -30,9 +31,9 @@ from synth_pipeline.stages.run import Result, Run
 from synth_pipeline_tests.publishing.made import SCHEMA, SECRET, rows
 
 GOOD = {
+    **{name: Score(0.0, 0.0, 0.001, 0.0, 5000) for name in load_policy("internal").gates},
     "copy_excess": Score(0.01, 0.0, 0.03, 0.0, 5000),
-    "exact_match_excess": Score(0.0, 0.0, 0.001, 0.0, 5000),
-    "value_replay_excess": Score(0.0, 0.0, 0.001, 0.0, 5000),
+    "mia_auc": Score(0.5, 0.49, 0.51, 0.5, 5000),
     "constraint_violations": Score(0.0, n=5000),
     "shape_error": Score(0.02, 0.01, 0.03, 0.01, 5000),
     "trend_error": Score(0.05, 0.04, 0.06, 0.04, 5000),
@@ -218,6 +219,17 @@ def test_a_scorecard_of_another_policy_is_refused(made: Nouns, tmp_path: Path) -
     made.run = replace(made.run, spec=spec, base=tmp_path)
     with pytest.raises(GateFailed, match="validate again"):
         made.export()
+
+
+def test_what_another_dataset_published_meanwhile_must_be_measured_first(made: Nouns) -> None:
+    ledger = Ledger(made.run.home.ledger)
+    ledger.release(made.root, "cousin", None, "v0001", "other rows", "elsewhere")
+    with pytest.raises(GateFailed, match="validate again"):
+        made.export()
+    assert made.export(scorecard=made.scored(GOOD, earlier=digest(["other rows"]))).rows == 60
+    ledger.release(made.root, "cousin", None, "v0002", "more rows", "elsewhere")
+    with pytest.raises(GateFailed, match="validate again"):
+        made.export(scorecard=made.scored(GOOD, earlier=digest(["other rows"])))
 
 
 def test_the_public_scorecard_counts_no_single_rows(made: Nouns) -> None:
