@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from synth_pipeline.evaluation.gates import judge, load_policy, verdict
+from synth_pipeline.evaluation.report import words
 from synth_pipeline.modalities.tabular import measures
 from synth_pipeline.modalities.tabular.modality import Tabular
 from synth_pipeline.protocols.measure import Evidence
@@ -19,9 +21,25 @@ from synth_pipeline.seeds import Seeds
 from synth_pipeline.spec.constraints import Inequality, Range, Unique
 
 NAMES = {
-    "copy_excess", "nearest_share", "exact_match_excess", "value_replay_excess", "shape_error", "trend_error",
-    "c2st_auc", "tstr_ratio", "constraint_violations", "missing_error",
+    "copy_excess", "nearest_share", "exact_match_excess", "near_match_excess", "value_replay_excess",
+    "corner_copy_excess", "cumulative_exposure", "singling_out_univariate", "singling_out_multivariate", "linkability",
+    "attribute_inference", "attribute_inference_overall", "mia_auc", "mia_tpr", "shape_error", "trend_error",
+    "triple_error", "k_marginal", "missing_error", "constraint_violations", "c2st_auc", "pmse_ratio", "precision",
+    "recall", "density", "coverage", "tstr_ratio", "trts_ratio", "augmentation_gain", "group_shape_error",
+    "group_copy_excess", "group_tstr_ratio", "demographic_parity_gap", "equalized_odds_gap",
 }  # fmt: skip
+FULL = {"c_t", "nndr_excess", "authenticity_excess"}
+
+
+def test_names_stay_as_they_are_and_are_explained() -> None:
+    promised = {name for measure in measures.MEASURES for name in measure.names}
+    assert promised == NAMES | FULL
+    page = (Path(__file__).parents[3] / "docs" / "measures.md").read_text("utf-8")
+    for name in (*promised, "audit_epsilon"):
+        assert f"`{name}`" in page
+        assert name in words.MEASURES
+    for policy in ("internal", "public", "source_free"):
+        assert set(load_policy(policy).gates) <= NAMES
 
 
 def _table(rng: np.random.Generator, rows: int) -> pa.Table:
