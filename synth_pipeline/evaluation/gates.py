@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from synth_pipeline.errors import SpecError, did_you_mean
@@ -22,6 +21,7 @@ from synth_pipeline.evaluation.intervals import holm, searched, z
 from synth_pipeline.evaluation.scorecard import Gate, Verdict
 from synth_pipeline.protocols.measure import Score
 from synth_pipeline.spec.base import Spec
+from synth_pipeline.spec.yaml import plain
 
 _CLUSTERED = 0.7
 """How unevenly synthetic rows meet real ones: the variance of a real row's part over its square (measured on Adult)."""
@@ -72,10 +72,9 @@ def load_policy(name: str, base: Path | None = None) -> Policy:
     else:
         raise SpecError(f'unknown policy "{name}"; {did_you_mean(name, built_in)}', fix="or give a policy file's path")
     try:
-        return Policy.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        told = error.errors() if isinstance(error, ValidationError) else []
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in told) or "it is not YAML"
+        return Policy.model_validate(plain(text, where))
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SpecError(f"not a policy: {what}", where=where) from error
 
 

@@ -54,8 +54,9 @@ def measure_all(measures: Iterable[Measure], evidence: Evidence) -> Findings:
             if measure.names:
                 untested.append(f"{measure.tells} ({told})")
         took = round(time.monotonic() - begun, 3)
-        scores |= {name: replace(sound(score), seconds=took) for name, score in found.scores.items()}
-        scores |= {n: Score(None, error="it gave no value") for n in measure.names if n not in scores}
+        for name in measure.names:  # and no other: a measure speaks for itself alone
+            score = found.scores.get(name) or Score(None, error="it gave no value")
+            scores[name] = replace(sound(score), seconds=took)
         _merge(details, found.details)
     if errors:
         details["errors"] = errors
@@ -71,6 +72,11 @@ def sound(score: Score) -> Score:
     ends = [end for end in (score.low, score.high) if end is not None]
     if not math.isfinite(score.value) or any(map(math.isnan, ends)):
         return Score(None, n=score.n, note=score.note, error="it is not a number")
+    slack = 1e-9 * (1 + abs(score.value))
+    if not (score.low is None or score.low <= score.value + slack) or not (
+        score.high is None or score.high >= score.value - slack
+    ):
+        return Score(None, n=score.n, note=score.note, error="its interval does not hold its value")
     low, high = (end if end is None else min(max(end, -FAR), FAR) for end in (score.low, score.high))
     reference, detects = (
         end if end is not None and math.isfinite(end) else None for end in (score.reference, score.detects)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -44,21 +44,43 @@ def spread(work: Callable[[Item], Out], items: Iterable[Item]) -> list[Out]:
     """
     import torch
 
-    end = _END.get()
+    todo = list(items)
+    out: dict[int, Out] = {}
+    wrong: list[BaseException] = []
+    turn, end = iter(range(len(todo))), _END.get()
+    lock = threading.Lock()
 
-    def timed(item: Item) -> Out:
-        if end and time.monotonic() > end[0]:
-            raise TimedOut(end[1])
-        return work(item)
+    def worker() -> None:
+        _alone()
+        _END.set(end)
+        while not wrong:
+            with lock:
+                place = next(turn, None)
+            if place is None:
+                return
+            try:
+                if end and time.monotonic() > end[0]:
+                    raise TimedOut(end[1])
+                out[place] = work(todo[place])
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                wrong.append(error)
 
     before = torch.get_num_threads()
+    # daemons: one that hangs for good must not keep the process from ending
+    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(cores(), len(todo)))]
     try:
-        with warnings.catch_warnings(), ThreadPoolExecutor(cores(), initializer=_alone) as pool:
+        with warnings.catch_warnings():
             # scikit-learn speaks of its configuration, which nobody here has changed
             warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed.*")
-            return list(pool.map(timed, items))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
     finally:
         torch.set_num_threads(before)
+    if wrong:
+        raise wrong[0]
+    return [out[place] for place in range(len(todo))]
 
 
 def cores() -> int:

@@ -290,6 +290,30 @@ def _dotted(keys: Keys) -> str:
     return text
 
 
+def plain(text: str, file: str) -> Any:
+    """One YAML document that is no dataset, checked in form like one: a key that stands twice is an error.
+
+    Raises:
+        SpecError: it is not YAML, or not in order.
+    """
+    try:
+        _bounded(text, file)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if problems := list(_check(node, file)):
+                raise _together(file, problems)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RecursionError:
+        raise SpecError("nested too deeply", where=file) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SpecError(f"not YAML: {str(error).splitlines()[0]}", where=file) from None
+
+
 def _located(loc: Sequence[str | int], attributes: Any) -> tuple[Keys, list[str]]:
     """The field that a pydantic location names, less the union tags in it; and the names allowed around it."""
     schema: Any = _schema()

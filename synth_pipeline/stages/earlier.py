@@ -39,22 +39,24 @@ def earlier(run: Run, root: str, released: Records) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def add_earlier(evidence: Evidence, found: dict[str, list[str]]) -> tuple[Evidence, list[str]]:
-    """The evidence with the rows of these releases, and a warning about those whose files are gone or damaged, or that
-    have none of the columns that were learned."""
+def add_earlier(evidence: Evidence, found: dict[str, list[str]]) -> tuple[Evidence, str]:
+    """The evidence with the rows of these releases, and what is wrong when some could not be read: then nobody knows
+    what all of them expose together. A release that has none of the learned columns adds nothing."""
     shape, lost = evidence.train.schema, list[str]()
-    known = (_opened(content, paths, shape) for content, paths in found.items())
-    opened = [one for one in known if one is not None]
+    opened = []
+    for content, paths in found.items():
+        if (one := _opened(content, paths)) is None:
+            lost.append(content)
+        elif _named(one[1]) & set(shape.names):
+            opened.append(one)
     rows = [(manifest.tables[0].rows, _rows(store, manifest, shape, lost)) for store, manifest in opened]
     evidence = with_earlier(evidence, rows)
-    missing = len(found) - len(opened) + len(lost)
-    if not missing:
-        return evidence, []
-    which = f"{missing} of {len(found)} earlier releases of this source"
-    return evidence, [f"{which} could not be read or compared: what they add is not measured"]
+    if not lost:
+        return evidence, ""
+    return evidence, f"{len(lost)} of {len(found)} earlier releases of this source cannot be read any more"
 
 
-def _opened(content: str, paths: Iterable[str], shape: pa.Schema) -> tuple[Store, Manifest] | None:
+def _opened(content: str, paths: Iterable[str]) -> tuple[Store, Manifest] | None:
     """The first copy that is still there."""
     for path in paths:
         try:
@@ -62,10 +64,13 @@ def _opened(content: str, paths: Iterable[str], shape: pa.Schema) -> tuple[Store
             manifest = Manifest.from_bytes(store.read(MANIFEST), path)
         except (OSError, StorageError):
             continue
-        first = manifest.tables[0].fields if manifest.tables else ()
-        if manifest.content_id == content and any(field.name in shape.names for field in first):
+        if manifest.content_id == content:
             return store, manifest
     return None
+
+
+def _named(manifest: Manifest) -> set[str]:
+    return {field.name for field in manifest.tables[0].fields} if manifest.tables else set()
 
 
 def _rows(store: Store, manifest: Manifest, shape: pa.Schema, lost: list[str]) -> Iterator[pa.RecordBatch]:

@@ -22,7 +22,7 @@ from synth_pipeline.evaluation.intervals import searched
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.progress import tick
 from synth_pipeline.protocols import registry
-from synth_pipeline.protocols.measure import Evidence, Findings
+from synth_pipeline.protocols.measure import Evidence, Findings, Score
 from synth_pipeline.publishing.manifest import plain
 from synth_pipeline.records import schema as schemas
 from synth_pipeline.records.files import create
@@ -82,10 +82,13 @@ def validate(run: Run, synthetic: Result, model: Result, protected: Result) -> R
         attempts = ledger.attempt(root, run.spec.name, run.partition, asked, _scored(run, synthetic, model))
         tick("validate", 0, note="reading")
         with TemporaryDirectory(dir=folder) as scratch:
-            evidence, warnings = _evidence(run, real, released, model, out, Path(scratch))
+            evidence, warnings, lost = _evidence(run, real, released, model, out, Path(scratch))
             findings = registry.find("modalities", run.spec.modality)().measure(evidence)
             del evidence
         findings = _audited(run, protected, findings)
+        if lost:  # what nobody knows never passes
+            told = Score(None, error=f"{lost}: bring them back, or choose a policy without this gate")
+            findings = replace(findings, scores={**findings.scores, "cumulative_exposure": told})
         checks = _checks(run, real, released)
         gates = judged_by(findings.scores, policy, attempts)
         card = Scorecard(
@@ -146,8 +149,9 @@ def _scored(run: Run, synthetic: Result, model: Result) -> str:
 
 def _evidence(
     run: Run, real: Records, released: Records, model: Result, before: dict[str, list[str]], scratch: Path
-) -> tuple[Evidence, list[str]]:
-    """Learned columns of both splits and of the released rows, and more rows of the same model if those are few."""
+) -> tuple[Evidence, list[str], str]:
+    """Learned columns of both splits and of the released rows, and more rows of the same model if those are few; then
+    warnings, and why not all earlier releases are among it."""
     from synth_pipeline.evaluation.sample import draw as some
     from synth_pipeline.stages.generate import draw
 
@@ -185,7 +189,7 @@ def _evidence(
         seconds=run.spec.validation.seconds,
     )
     evidence, lost = add_earlier(evidence, before)
-    return evidence, [*warnings, *lost]
+    return evidence, warnings, lost
 
 
 def _with_constrained(run: Run, shape: pa.Schema, released: pa.Schema) -> pa.Schema:

@@ -114,7 +114,7 @@ def test_policies_are_found_by_name_or_path(tmp_path: Path) -> None:
         "name: a\nversion: 1\ngates: {m: {mxa: 1}}",
     ):
         own.write_text(text)
-        with pytest.raises(SpecError, match="not a policy"):
+        with pytest.raises(SpecError, match="not a policy|not YAML"):
             load_policy(str(own))
 
 
@@ -156,3 +156,10 @@ def test_the_policy_without_privacy_gates_is_for_generators_that_saw_nothing() -
     refuse_unless_free(load_policy("internal"), source_free=False)
     with pytest.raises(SpecError, match="no private rows"):
         refuse_unless_free(free, source_free=False)
+
+
+def test_a_policy_says_everything_once(tmp_path: Path) -> None:
+    text = "name: mine\nversion: 1\ngates:\n  copy_excess: {max: 0.08}\n  copy_excess: {max: 0.9}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SpecError, match="copy_excess"):
+        load_policy("mine.yaml", tmp_path)
