@@ -102,10 +102,13 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     """`trend_error`: mean over pairs of columns of the TV between their joint tables; edges and levels from train."""
     train, holdout, synthetic = equal_sides(evidence, "trends")
     cols = compared(train, holdout, synthetic)
+    if not cols:
+        raise Unfit("no column to compare")
+    if len(cols) == 1:
+        note = "there is one column: no pair to compare"
+        return Score(0.0, 0.0, 0.0, 0.0, train.num_rows, note, detects=0.0), {}
     coded = [binned(column, train, (train, holdout, synthetic)) for column in cols]
     pairs = list(itertools.combinations(range(len(cols)), 2))
-    if not pairs:
-        raise Unfit("fewer than two columns to compare")
     if len(pairs) > _PAIRS:
         rng = evidence.seeds.child("pairs").generator()
         pairs = [pairs[i] for i in np.sort(rng.choice(len(pairs), _PAIRS, replace=False))]

@@ -40,8 +40,8 @@ def marginals(evidence: Evidence) -> Findings:
     """
     train, holdout, synthetic = equal_sides(evidence, "marginals")
     cols = compared(train, holdout, synthetic)
-    if len(cols) < 2:
-        raise Unfit("fewer than two columns to compare")
+    if not cols:
+        raise Unfit("no column to compare")
 
     @cache
     def coded(place: int) -> tuple[list[Array], int]:
@@ -52,7 +52,8 @@ def marginals(evidence: Evidence) -> Findings:
     scores, details = {}, {}
     for name, width in (("k_marginal", 2), ("triple_error", 3)):
         if len(cols) < width:
-            scores[name] = Score(None, note="not measurable: fewer than three columns to compare")
+            few = "three" if width == 3 else "two"
+            scores[name] = Score(None, note=f"not measurable: fewer than {few} columns to compare")
             continue
         drawn = combinations(len(cols), width, _TABLES, rng)
         held, made = (_compared([[coded(i) for i in places] for places in drawn], which) for which in (1, 2))

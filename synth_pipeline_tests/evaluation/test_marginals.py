@@ -116,5 +116,8 @@ def test_hundreds_of_columns_and_too_few() -> None:
 
     assert marginals(_evidence(wide(), wide(), wide())).scores["triple_error"].value is not None
     one = pa.table({"a": [1.0, 2.0, 3.0]})
+    found = marginals(_evidence(one, one, one)).scores
+    assert [found[name].value for name in ("k_marginal", "triple_error")] == [None, None]
+    assert found["k_marginal"].note == "not measurable: fewer than two columns to compare"
     with pytest.raises(Unfit):
-        marginals(_evidence(one, one, one))
+        marginals(_evidence(*[pa.table({"l": [[1], [2]]})] * 3))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from synth_pipeline.evaluation import intervals
 from synth_pipeline.evaluation.attacks.entropy import entropies
 from synth_pipeline.evaluation.attacks.guessing import by_trees, nearest_without
-from synth_pipeline.evaluation.attacks.outcome import Outcome, found, rates
+from synth_pipeline.evaluation.attacks.outcome import Outcome, found, impossible, rates
 from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, points, subset, texts
 from synth_pipeline.evaluation.keys import value_keys
 from synth_pipeline.evaluation.threads import spread
@@ -43,11 +43,14 @@ def attribute_inference(evidence: Evidence) -> Findings:
     is zero, and for dates, which have no zero). Whose secret is missing is no target.
     """
     cols = compared(evidence.train, evidence.holdout, evidence.synthetic)
-    if len(cols) < 2:
-        raise Unfit("fewer than two columns: there is nothing to infer from")
+    if not cols:
+        raise Unfit("no column to compare")
     sides = evidence.train, evidence.holdout
     if not (all(side.num_rows for side in sides) and evidence.synthetic.num_rows):
         raise Unfit("no rows to compare")
+    if len(cols) == 1:
+        note = "there is one column: nothing else is known of a person from which it could be inferred"
+        return impossible(["attribute_inference", "attribute_inference_overall"], evidence, _KNOWS, note)
     seeds = evidence.seeds.child("attribute_inference")
     rng = seeds.generator()
     synthetic = subset(evidence.synthetic, _SYNTHETIC, rng)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from synth_pipeline.evaluation.attacks.entropy import entropies
-from synth_pipeline.evaluation.attacks.outcome import Outcome, found
+from synth_pipeline.evaluation.attacks.outcome import Outcome, found, impossible
 from synth_pipeline.evaluation.columns import Unfit, compared, points, subset
 from synth_pipeline.evaluation.keys import row_keys
 from synth_pipeline.evaluation.neighbours import knn
@@ -18,16 +18,20 @@ Array = np.ndarray
 _NEIGHBOURS = 5
 _TARGETS = 2_000
 _SYNTHETIC = 50_000
+_KNOWS = "half of the fields from one source, the other half from another, not whose they are, and the released rows"
 
 
 def linkability(evidence: Evidence) -> Findings:
     """`linkability`: an attacker holds two tables with half of the columns each; a person's two rows are linked when
     one synthetic row is among the five nearest to both."""
     cols = compared(evidence.train, evidence.holdout, evidence.synthetic)
-    if len(cols) < 2:
-        raise Unfit("fewer than two columns: there is nothing to link")
+    if not cols:
+        raise Unfit("no column to compare")
     if not (evidence.train.num_rows and evidence.holdout.num_rows and evidence.synthetic.num_rows):
         raise Unfit("no rows to compare")
+    if len(cols) == 1:
+        note = "one column cannot be divided among two tables: there is nothing to link"
+        return impossible(["linkability"], evidence, _KNOWS, note)
     rng = evidence.seeds.child("linkability").generator()
     targets = [
         side.take(pa.array(rows))
@@ -39,10 +43,7 @@ def linkability(evidence: Evidence) -> Findings:
     near = [_near(targets, synthetic, evidence, half, rng) for half in halves(synthetic, cols)]
     linked = [(one[:, :, None] == other[:, None, :]).any((1, 2)) for one, other in zip(*near, strict=True)]
     whole = Outcome.of("linkability", *linked)
-    return found(
-        whole,
-        "half of the fields from one source, the other half from another, not whose they are, and the released rows",
-    )
+    return found(whole, _KNOWS)
 
 
 def halves(table: pa.Table, cols: list[Column]) -> tuple[list[Column], list[Column]]:

@@ -41,7 +41,7 @@ _CURVE = 40
 
 def membership(evidence: Evidence) -> Findings:
     """`mia_auc`: the strongest attacker's area under the ROC curve; `mia_tpr`: the largest part of the members that an
-    attacker names while no more than 1 % of what he names wrongly are non-members (Carlini et al. 2022).
+    attacker names while he names no more than 1 % of the non-members (Carlini et al. 2022).
 
     Attackers score a record x by: `distance` -d(x, S); `calibrated` d(x, R) - d(x, S) (GAN-leaks, Chen et al. 2020);
     `density` the log ratio of k-nearest-neighbour densities of S and R (DOMIAS, van Breugel et al. 2023);

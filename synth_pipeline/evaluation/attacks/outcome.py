@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from synth_pipeline.evaluation import intervals
-from synth_pipeline.protocols.measure import Findings, Score
+from synth_pipeline.evaluation.units import units_of
+from synth_pipeline.protocols.measure import Evidence, Findings, Score
 
 Array = np.ndarray
 FEWEST = 10
@@ -47,10 +48,11 @@ class Outcome:
         return cls(name, hits, n, hits_control, n_control, persons=(len(right), len(right_control)))
 
     @classmethod
-    def of_persons(cls, name: str, whom: Array, whom_control: Array, scale: float = 1.0) -> Outcome:
+    def of_persons(cls, name: str, whom: Array, whom_control: Array, scale: float = 1.0, fewest: int = 0) -> Outcome:
         """From the person whom each guess is right about, -1 where it is wrong. Guesses about the same person are right
-        together: they are worth as many trials less as they crowd (Kish's design effect)."""
-        (hits, n), (hits_control, n_control) = _crowded(whom), _crowded(whom_control)
+        together: they are worth as many trials less as they crowd (Kish's design effect). Where fewer than `fewest` are
+        made, the missing ones count as wrong on both sides."""
+        (hits, n), (hits_control, n_control) = _crowded(whom, fewest), _crowded(whom_control, fewest)
         return cls(name, hits, n, hits_control, n_control, scale, (len(whom), len(whom_control)))
 
     def risk(self, level: float = intervals.LEVEL) -> tuple[float, float, float]:
@@ -116,6 +118,14 @@ def found(
     return Findings({whole.name: score}, {"attacks": [entry]})
 
 
+def impossible(names: Sequence[str], evidence: Evidence, knows: str, note: str) -> Findings:
+    """Of attacks that such a table leaves no room for: no risk, beyond doubt."""
+    n, n_control = (len(np.unique(side)) for side in units_of(evidence))
+    each = [found(Outcome(name, 0, n, 0, n_control), knows, note=note, interval=(0.0, 0.0, 0.0)) for name in names]
+    scores = {name: score for part in each for name, score in part.scores.items()}
+    return Findings(scores, {"attacks": [entry for part in each for entry in part.details["attacks"]]})
+
+
 def rates(whole: Outcome) -> str:
     """Both rates in words."""
     (n, n_control), told = whole.targets, whole.to_json()
@@ -137,7 +147,7 @@ def _trials(right: Array) -> tuple[float, float]:
     return mean * trials, trials
 
 
-def _crowded(whom: Array) -> tuple[float, float]:
+def _crowded(whom: Array, fewest: int) -> tuple[float, float]:
     _, times = np.unique(whom[whom >= 0], return_counts=True)
     effect = float((times**2).sum() / times.sum()) if len(times) else 1.0
-    return float(times.sum()) / effect, len(whom) / effect
+    return float(times.sum()) / effect, max(len(whom), fewest) / effect

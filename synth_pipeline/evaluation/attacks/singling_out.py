@@ -5,13 +5,16 @@ al. 2023, section 4.1). The same descriptions are asked of the holdout: what iso
 chance. "Exactly one" means the same only among equally many persons, so both sides have as many; where train is the
 larger, its leak is seen in that part only, and the risk is scaled up by as much (what then stands alone in the part
 by chance is missed: at uneven splits a leak may look smaller than it is, never larger).
+
+The attacker is asked for 200 descriptions at least: where he finds fewer, as in coarse tables, the missing ones count
+as wrong on both sides. So a handful that fit nobody does not leave open whether hundreds would have.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +30,8 @@ from synth_pipeline.records.schema import Column
 Array = np.ndarray
 _GUESSES = 2_000  # of one field
 _COMBINED = 4_000  # of several
+_FEWEST = 200  # of either
+_SCALE = 4
 _FIELDS = 4
 _SYNTHETIC = 50_000
 _TRIED = 5_000  # descriptions that are tried at a time
@@ -39,25 +44,26 @@ _FIRST = 512
 
 
 def univariate(evidence: Evidence) -> Findings:
-    """`singling_out_univariate`: descriptions of one field: the value of one synthetic row alone, or beyond all."""
+    """`singling_out_univariate`: descriptions of one field: one synthetic row's value alone, or beyond all others."""
     sides = _Sides.of(evidence, "univariate")
     rng = evidence.seeds.child("singling_out", "univariate", "guesses").generator()
     candidates = [_alone(column, sides.synthetic) for column in sides.columns]
     place = np.repeat(np.arange(len(candidates)), [len(keys) + len(ends) for keys, ends in candidates])
     item = np.concatenate([np.arange(len(keys) + len(ends)) for keys, ends in candidates])
-    asked = int(_GUESSES * min(sides.scale, 4) ** 2)  # more where the risk is scaled up, and its error with it
+    asked = int(_GUESSES * min(sides.scale, _SCALE) ** 2)  # more where the risk is scaled up, and its error with it
     drawn = np.sort(rng.choice(len(place), min(len(place), asked), replace=False))
-    right = [np.zeros(len(drawn), bool) for _ in sides.real]
+    whom = [np.full(len(drawn), -1) for _ in sides.real]
     for i, column in enumerate(sides.columns):
         mine = np.flatnonzero(place[drawn] == i)
         if len(mine):
-            for out, (table, units) in zip(right, sides.real, strict=True):
-                out[mine] = (_fitting(column, candidates[i], table, units) == 1)[item[drawn[mine]]]
-    parts = [
-        Outcome.of(column.name, right[0][place[drawn] == i], right[1][place[drawn] == i], sides.scale)
-        for i, column in enumerate(sides.columns)
-    ]
-    return _told(Outcome.of("singling_out_univariate", right[0], right[1], sides.scale), parts)
+            for out, (table, units) in zip(whom, sides.real, strict=True):
+                out[mine] = _fitting(column, candidates[i], table, units)[item[drawn[mine]]]
+    parts = []
+    for i, column in enumerate(sides.columns):
+        train, holdout = (side[place[drawn] == i] for side in whom)
+        parts.append(Outcome.of_persons(column.name, train, holdout, sides.scale))
+    fewest = math.ceil(_FEWEST * min(sides.scale, _SCALE))
+    return _told("singling_out_univariate", whom, sides.scale, fewest, parts)
 
 
 def multivariate(evidence: Evidence) -> Findings:
@@ -69,7 +75,7 @@ def multivariate(evidence: Evidence) -> Findings:
     tops = np.array([max(side[i].max(initial=0) for side in (synthetic, *real)) for i in range(len(sides.columns))])
     guesses = _isolating(synthetic, sides.columns, tops, rng)
     whom = [_whom(guesses, codes, units) for codes, (_, units) in zip(real, sides.real, strict=True)]
-    return _told(Outcome.of_persons("singling_out_multivariate", whom[0], whom[1], sides.scale), [])
+    return _told("singling_out_multivariate", whom, sides.scale, _FEWEST, [])
 
 
 @dataclass(frozen=True)
@@ -103,16 +109,22 @@ class _Sides:
         return cls(cols, evidence.synthetic.take(pa.array(kept)), real, len(persons[0]) / equal)
 
 
-def _told(whole: Outcome, parts: list[Outcome]) -> Findings:
+def _told(name: str, whom: list[Array], scale: float, fewest: int, parts: list[Outcome]) -> Findings:
     knows = "the released rows, and nothing of any person"
-    if not whole.n:
+    whole = Outcome.of_persons(name, whom[0], whom[1], scale, fewest)
+    made = len(whom[0])
+    if not made:
         note = "no description taken from the released rows fits one of them alone: there is no guess to make"
         return found(whole, knows, note=note, interval=(0.0, 0.0, 0.0))
-    return found(whole, knows, parts)
+    right, right_control = (int((side >= 0).sum()) for side in whom)
+    note = f"of {made} descriptions {right} fit one training person alone, {right_control} one held-out person"
+    if made < fewest:
+        note += f"; {fewest} were asked for, and the missing ones count as wrong"
+    return found(whole, knows, parts, note)
 
 
 def _alone(column: Column, synthetic: pa.Table) -> tuple[Array, list[tuple[int, float]]]:
-    """Values that one synthetic row has (0: it alone lacks one), and, of numbers, the two ends."""
+    """Values that one synthetic row has (0: it alone lacks one), and, of numbers, the ends where one row lies."""
     keys, counts = np.unique(value_keys(synthetic, column), return_counts=True)
     ends: list[tuple[int, float]] = []
     if is_number(column):
@@ -120,22 +132,24 @@ def _alone(column: Column, synthetic: pa.Table) -> tuple[Array, list[tuple[int, 
         values = values[np.isfinite(values)]
         if len(values):
             ends = [(-1, float(values.min())), (1, float(values.max()))]
+            ends = [(way, end) for way, end in ends if (values == end).sum() == 1]
     return keys[counts == 1], ends
 
 
 def _fitting(column: Column, asked: tuple[Array, list[tuple[int, float]]], table: pa.Table, units: Array) -> Array:
-    """How many persons each description fits: first the values, then the ends."""
+    """The one person that each description fits, -1 where it is none or several: first the values, then the ends."""
     keys, ends = asked
     held, place = np.unique(value_keys(table, column), return_inverse=True)
-    span = int(units.max()) + 1
-    persons = np.bincount(np.unique(place.astype(np.int64) * span + units) // span, minlength=len(held))
+    low, high = np.full(len(held), len(units)), np.full(len(held), -1)
+    np.minimum.at(low, place, units)
+    np.maximum.at(high, place, units)
     at = np.minimum(np.searchsorted(held, keys), len(held) - 1)
-    counts = np.where(held[at] == keys, persons[at], 0)
+    whom = np.where((held[at] == keys) & (low[at] == high[at]), high[at], -1)
     if not ends:
-        return counts
+        return whom
     values = numbers(table, column.name)
-    beyond = [len(np.unique(units[values >= end if way > 0 else values <= end])) for way, end in ends]  # NaN is neither
-    return np.concatenate([counts, beyond])
+    beyond = [np.unique(units[values >= end if way > 0 else values <= end]) for way, end in ends]  # NaN is neither
+    return np.concatenate([whom, [persons[0] if len(persons) == 1 else -1 for persons in beyond]])
 
 
 @dataclass(frozen=True)
@@ -214,7 +228,7 @@ def _isolating(codes: Array, cols: list[Column], tops: Array, rng: np.random.Gen
 def _field_sets(columns: int, rng: np.random.Generator) -> Array:
     """All sets of four columns, or many of them."""
     size = min(_FIELDS, columns)
-    if comb(columns, size) <= _SETS:
+    if math.comb(columns, size) <= _SETS:
         return np.array(list(combinations(range(columns), size)))
     return np.unique([np.sort(rng.choice(columns, size, replace=False)) for _ in range(_SETS)], axis=0)
 

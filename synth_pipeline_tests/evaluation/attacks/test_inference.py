@@ -180,3 +180,14 @@ def test_declared_columns_are_among_the_secrets() -> None:
     table = pa.table({**{f"c{i}": rng.normal(size=30) for i in range(30)}, "rare": [True] + [False] * 29})
     found = attribute_inference(Evidence(table, table, table, table, Seeds(0), sensitive=("rare",)))
     assert "of 31 columns" in found.scores["attribute_inference"].note
+
+
+def test_one_column_alone_leaves_nothing_to_infer_from() -> None:
+    one = pa.table({"a": [1.0, 2.0, 3.0]})
+    found = attribute_inference(Evidence(one, one, one, one, Seeds(0)))
+    assert set(found.scores) == {"attribute_inference", "attribute_inference_overall"}
+    for score in found.scores.values():
+        assert (score.value, score.low, score.high, score.n) == (0, 0, 0, 3)
+        assert "one column" in score.note
+    with pytest.raises(Unfit):
+        attribute_inference(Evidence(*[pa.table({"l": [[1], [2]]})] * 4, Seeds(0)))

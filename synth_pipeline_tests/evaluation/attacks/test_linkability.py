@@ -78,9 +78,14 @@ def test_both_halves_tell_about_as_much() -> None:
 
 
 def test_what_cannot_be_linked() -> None:
-    one = pa.table({"a": [1, 2, 3]})
+    one = pa.table({"a": [1, 2, 3, 3]})
+    found = score(Evidence(one, one, one, one, Seeds(0)))
+    assert (found.value, found.low, found.high, found.n) == (0, 0, 0, 4)
+    assert "one column" in found.note
+    units = np.array([0, 1, 2, 2])
+    assert score(Evidence(one, one, one, one, Seeds(0), train_units=units, holdout_units=units + 3)).n == 3
     with pytest.raises(Unfit):
-        linkability(Evidence(one, one, one, one, Seeds(0)))
+        linkability(Evidence(*[pa.table({"l": [[1], [2]]})] * 4, Seeds(0)))
     # five rows or fewer are near to everybody by either half
     few = people(np.random.default_rng(4), 12)
     found = score(Evidence(few, few, few.slice(0, 5), few, Seeds(0)))
