@@ -29,6 +29,7 @@ name: easy
 version: 1
 description: So that few rows are enough.
 gates:
+  copy_excess: {max: 1.0, minimum_n: 50}
   shape_error: {max: 0.9, minimum_n: 50}
 """
 

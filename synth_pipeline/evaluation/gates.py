@@ -6,7 +6,7 @@ Pure: the same scores, policy and attempts give the same gates, so that `export`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -27,6 +27,11 @@ _CLUSTERED = 0.7
 """How unevenly synthetic rows meet real ones: the variance of a real row's part over its square (measured on Adult)."""
 _OWN_TEST = 6_000
 """Independent rows behind a generator's own estimate of its excess."""
+
+_MANY = 50
+"""How many times more rows are still worth telling of."""
+_OPEN = 1e6
+"""Where an interval ends that has no end."""
 
 
 class Limit(Spec):
@@ -72,10 +77,13 @@ def load_policy(name: str, base: Path | None = None) -> Policy:
     else:
         raise SpecError(f'unknown policy "{name}"; {did_you_mean(name, built_in)}', fix="or give a policy file's path")
     try:
-        return Policy.model_validate(plain(text, where))
+        policy = Policy.model_validate(plain(text, where))
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SpecError(f"not a policy: {what}", where=where) from error
+    if name not in built_in and policy.name in built_in and policy != load_policy(policy.name):
+        raise SpecError(f'"{policy.name}" is the name of a built-in policy, and this is another', where=where)
+    return policy
 
 
 def judge(scores: Mapping[str, Score], policy: Policy | Mapping[str, Any], attempts: int = 1) -> tuple[Gate, ...]:
@@ -102,13 +110,22 @@ def judge(scores: Mapping[str, Score], policy: Policy | Mapping[str, Any], attem
     )
 
 
-def refuse_unless_free(policy: Policy, source_free: bool) -> None:
-    """A policy without privacy gates is for generators that were shown no private row.
+def check_policy(policy: Policy, known: Collection[str], source_free: bool) -> None:
+    """Refuses, before any time is spent, a policy that cannot be meant.
+
+    Args:
+        known: the scores that the modality gives.
+        source_free: whether the generator sees no private row.
 
     Raises:
-        SpecError: the policy is such a one, and the generator is not.
+        SpecError: a gate on what is not measured, or no gate that protects people although rows of people are learned.
     """
-    if policy.source_free and not source_free:
+    from synth_pipeline.evaluation.report.words import protects
+
+    for name in policy.gates:
+        if name not in known:
+            raise SpecError(f'policy "{policy.name}": no measure is called "{name}"; {did_you_mean(name, known)}')
+    if not source_free and (policy.source_free or not any(map(protects, policy.gates))):
         raise SpecError(
             f'policy "{policy.name}" has no privacy gates: it is for generators that see no private rows',
             fix="choose `internal` or `public`",
@@ -170,7 +187,8 @@ def _gate(name: str, limit: Limit, score: Score | None, attempts: int) -> Gate:
     room = sign * (threshold - value)
     if room > 0 and score.n:
         needed = math.ceil(score.n * ((sign * (bad - value)) / room) ** 2)
-        reason += f"; about {needed} rows or units would tell, {score.n} were there"
+        more = f"about {needed} rows or units would tell" if needed < _MANY * score.n else "it lies at the limit itself"
+        reason += f"; {more}, {score.n} were there"
     return Gate(name, value, low, high, threshold, "inconclusive", reason)
 
 
@@ -212,6 +230,8 @@ def _widened(score: Score, attempts: int) -> tuple[float, float]:
     they grow with its square, as Wilson's do.
     """
     assert score.value is not None
+    if (score.low is None) != (score.high is None):  # a bound on one side says nothing about the other
+        return (-_OPEN if score.low is None else score.low), (_OPEN if score.high is None else score.high)
     low = score.value if score.low is None else score.low
     high = score.value if score.high is None else score.high
     grow = z(1 - 0.05 / attempts) / z()

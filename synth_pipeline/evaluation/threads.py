@@ -19,8 +19,10 @@ _END: ContextVar[tuple[float, float] | None] = ContextVar("end", default=None)
 class TimedOut(RuntimeError):
     """The work took longer than it may."""
 
+    WORDS = "it took longer than"
+
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"it took longer than {seconds:g} s")
+        super().__init__(f"{self.WORDS} {seconds:g} s")
 
 
 @contextmanager

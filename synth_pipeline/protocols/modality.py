@@ -17,5 +17,8 @@ class Modality(Protocol):
     meanings: ClassVar[frozenset[Meaning]]
     """Meanings that its generators can learn."""
 
+    def scores(self) -> frozenset[str]:
+        """The names of all scores that `measure` may give: what a policy can hold a gate on."""
+
     def measure(self, evidence: Evidence) -> Findings:
         """Every measure of this modality; a measure that crashes is recorded as failed, never skipped."""

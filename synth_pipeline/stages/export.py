@@ -10,6 +10,7 @@ from typing import Any
 
 from synth_pipeline.errors import GateFailed, StorageError
 from synth_pipeline.evaluation.scorecard import Scorecard
+from synth_pipeline.progress import tick
 from synth_pipeline.publishing import provenance
 from synth_pipeline.publishing.manifest import Manifest, seal
 from synth_pipeline.publishing.nouns import find_noun
@@ -17,6 +18,7 @@ from synth_pipeline.publishing.release import Contents, Publication, publish, wh
 from synth_pipeline.publishing.store import open_store
 from synth_pipeline.publishing.versions import Line
 from synth_pipeline.records.files import create
+from synth_pipeline.records.home import lease
 from synth_pipeline.records.identity import digest, plan_id
 from synth_pipeline.records.ledger import Ledger
 from synth_pipeline.records.records import Records
@@ -33,6 +35,13 @@ def export(run: Run, scorecard: Result, synthetic: Result, model: Result, protec
             these were retracted.
         StorageError: the store cannot be written, or holds something damaged.
     """
+    root = str(Records.open(protected.folder).facts.get("root", ""))
+    # what is out from one source adds up: between the last look at it and one's own release nobody else publishes
+    with lease(run.home.folder("roots") / (root or "none"), tell=lambda note: tick("export", 0, note=note)):
+        return _export(run, scorecard, synthetic, model, protected)
+
+
+def _export(run: Run, scorecard: Result, synthetic: Result, model: Result, protected: Result) -> Result:
     card = _judged(run, scorecard, synthetic, model, protected)
     plan = plan_id(
         "export",

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from synth_pipeline.errors import StorageError, SynthError, TrainingError
-from synth_pipeline.evaluation.gates import aim, load_policy, refuse_unless_free
+from synth_pipeline.evaluation.gates import aim, check_policy, load_policy
 from synth_pipeline.features.constraints import check
 from synth_pipeline.progress import Report, tick
 from synth_pipeline.protocols import registry
@@ -52,7 +52,7 @@ def train(run: Run, protected: Result) -> Result:
     cls = registry.load(run.spec.generator.implementation)
     seeds = run.seeds.child("train")
     # before the time is spent; validate asks the model that came of it
-    refuse_unless_free(load_policy(run.spec.validation.policy, run.base), cls.capabilities.source_free)
+    check_validation(run, cls.capabilities.source_free)
     limit = copy_aim(run, Records.open(protected.folder))
     plan = plan_id(
         "train",
@@ -226,6 +226,16 @@ def _outcome(note: Mapping[str, Any]) -> Outcome:
         metrics["licence"] = note["licence"]
     summary = {key: value for key, value in note["summary"].items() if isinstance(value, (int, float, str, bool))}
     return Outcome(note["content_id"], note["rows"], {**summary, **metrics})
+
+
+def check_validation(run: Run, source_free: bool) -> None:
+    """That the policy can be meant for this modality and this generator.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    known = registry.find("modalities", run.spec.modality)().scores() | {"audit_epsilon"}
+    check_policy(load_policy(run.spec.validation.policy, run.base), known, source_free)
 
 
 def copy_aim(run: Run, records: Records) -> float:

@@ -171,7 +171,10 @@ def test_an_unchanged_run_recomputes_nothing(first: Done, place: Place) -> None:
 
 def test_a_gate_that_blocks_publishes_nothing_and_says_why(first: Done, place: Place) -> None:
     strict = place.root / "strict.yaml"
-    strict.write_text("name: strict\nversion: 1\ngates:\n  shape_error: {max: 0.0000001, minimum_n: 100}\n", "utf-8")
+    strict.write_text(
+        "name: strict\nversion: 1\ngates:\n  shape_error: {max: 0.0000001, minimum_n: 100}\n  copy_excess: {max: 1}\n",
+        "utf-8",
+    )
     done = place.synth("run", "people_2026", "--policy", "strict.yaml", "--json")
     assert done.code == 3, done.err
     note = done.note

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from synth_pipeline.errors import SpecError
-from synth_pipeline.evaluation.gates import Policy, blockers, judge, load_policy, refuse_unless_free, verdict
+from synth_pipeline.evaluation.gates import Policy, blockers, check_policy, judge, load_policy, verdict
 from synth_pipeline.protocols.measure import Score
 
 
@@ -114,7 +115,7 @@ def test_policies_are_found_by_name_or_path(tmp_path: Path) -> None:
         "name: a\nversion: 1\ngates: {m: {mxa: 1}}",
     ):
         own.write_text(text)
-        with pytest.raises(SpecError, match="not a policy|not YAML"):
+        with pytest.raises(SpecError, match=r"not a policy|not YAML"):
             load_policy(str(own))
 
 
@@ -150,12 +151,39 @@ def test_counts_of_all_or_none_grow_with_the_square() -> None:
 
 
 def test_the_policy_without_privacy_gates_is_for_generators_that_saw_nothing() -> None:
-    free = load_policy("source_free")
-    assert set(free.gates) == {"constraint_violations"}
-    refuse_unless_free(free, source_free=True)
-    refuse_unless_free(load_policy("internal"), source_free=False)
+    free, known = load_policy("source_free"), set(load_policy("public").gates)
+    check_policy(free, known, source_free=True)
+    check_policy(load_policy("internal"), known, source_free=False)
     with pytest.raises(SpecError, match="no private rows"):
-        refuse_unless_free(free, source_free=False)
+        check_policy(free, known, source_free=False)
+    weak = Policy.model_validate({"name": "weak", "version": 1, "gates": {"shape_error": {"max": 0.1}}})
+    with pytest.raises(SpecError, match="no privacy gates"):
+        check_policy(weak, known, source_free=False)
+    check_policy(weak, known, source_free=True)
+
+
+def test_a_gate_on_what_is_not_measured_is_a_slip() -> None:
+    with pytest.raises(SpecError, match='did you mean "copy_excess"'):
+        check_policy(
+            Policy.model_validate({"name": "own", "version": 1, "gates": {"copy_exces": {"max": 0.1}}}),
+            {"copy_excess", "shape_error"},
+            source_free=False,
+        )
+
+
+def test_nobody_may_call_another_policy_internal(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: internal\nversion: 2\ngates: {copy_excess: {max: 0.9}}\n")
+    with pytest.raises(SpecError, match="built-in"):
+        load_policy("mine.yaml", tmp_path)
+    same = load_policy("internal").to_json()
+    (tmp_path / "mine.yaml").write_text(json.dumps(same))
+    assert load_policy("mine.yaml", tmp_path) == load_policy("internal")
+
+
+def test_a_bound_on_one_side_is_no_interval() -> None:
+    assert _outcome(Score(0.1, 0.1, n=9), max=1.0) == "inconclusive"
+    assert _outcome(Score(1.1, 1.1, n=9), max=1.0) == "fail"
+    assert _outcome(Score(0.1, None, 0.1, n=9), max=1.0) == "pass"
 
 
 def test_a_policy_says_everything_once(tmp_path: Path) -> None:

@@ -101,11 +101,11 @@ def test_other_releases_of_the_source_count_and_an_unchanged_dataset_is_validate
 
     shutil.rmtree(Path(run.store) / "visits" / "versions" / "v0001")
     gone, _ = _validated(_other(run, name="another", seed=6))
-    told, warnings = _told(gone)
-    assert told["releases"] == 1
-    assert warnings == [
-        "1 of 2 earlier releases of this source could not be read or compared: what they add is not measured"
-    ]
+    assert _told(gone)[0]["releases"] == 1
+    assert gone.metrics["verdict"] == "inconclusive"  # what nobody knows never passes
+    score = json.loads((gone.folder / "scorecard.json").read_bytes())["scores"]["cumulative_exposure"]
+    assert score["value"] is None
+    assert "1 of 2 earlier releases of this source cannot be read any more" in score["error"]
 
 
 def test_of_a_partitioned_source_only_what_may_hold_the_same_rows(home: Home) -> None:
@@ -133,21 +133,22 @@ def test_a_damaged_release_is_told_and_another_copy_of_it_will_do(run: Run, tmp_
     real = pa.table({"cost": [1.5, 2.5], "ward": ["a", "b"], "new": [1, 2]})
     evidence = Evidence(real, real, real, real, Seeds(0))
 
-    def read(content: str, *paths: Path, into: Evidence = evidence) -> tuple[pa.Table | None, list[str]]:
-        found, warnings = add_earlier(into, {content: [str(path) for path in paths]})
-        return found.earlier, warnings
+    def read(content: str, *paths: Path, into: Evidence = evidence) -> tuple[pa.Table | None, str]:
+        found, lost = add_earlier(into, {content: [str(path) for path in paths]})
+        return found.earlier, lost
 
-    table, warnings = read(content, tmp_path / "nowhere", place)
+    table, lost = read(content, tmp_path / "nowhere", place)
     assert table is not None
-    assert (table.num_rows, table.column("new").null_count, warnings) == (60, 60, [])
+    assert (table.num_rows, table.column("new").null_count, lost) == (60, 60, "")
     unheard = real.rename_columns(["un", "heard", "of"])
-    assert read(content, place, into=replace(evidence, train=unheard))[0] is None
-    assert read("another", place)[0] is None  # not what the ledger knows
+    assert read(content, place, into=replace(evidence, train=unheard)) == (None, "")  # it tells nothing of these
+    gone = "1 of 1 earlier releases of this source cannot be read any more"
+    assert read("another", place) == (None, gone)  # not what the ledger knows
     [file] = (place / "data").iterdir()
     data = bytearray(file.read_bytes())
     data[len(data) // 3 : len(data) // 3 + 40] = bytes(40)
     file.write_bytes(data)
-    assert len(read(content, place)[1]) == 1
+    assert read(content, place)[1] == gone
     (place / "manifest.json").write_text("{}")
-    assert read(content, place)[0] is None
+    assert read(content, place) == (None, gone)
     assert card.metrics["verdict"] == "pass"

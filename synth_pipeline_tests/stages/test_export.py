@@ -213,7 +213,7 @@ def test_a_scorecard_of_another_policy_is_refused(made: Nouns, tmp_path: Path) -
     with pytest.raises(GateFailed, match="validate again"):
         made.export()
     stricter = load_policy("internal").to_json()
-    stricter["gates"]["copy_excess"]["max"] = 0.001
+    stricter["gates"]["copy_excess"]["max"], stricter["name"] = 0.001, "strict"
     (tmp_path / "strict.yaml").write_text(json.dumps(stricter))
     spec = DatasetSpec.model_validate({**note, "validation": {"policy": "strict.yaml"}})
     made.run = replace(made.run, spec=spec, base=tmp_path)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,12 @@ from synth_pipeline.evaluation.gates import judge, verdict
 from synth_pipeline.evaluation.measuring import Measure
 from synth_pipeline.evaluation.scorecard import Scorecard
 from synth_pipeline.modalities.tabular import measures
+from synth_pipeline.modalities.tabular.modality import Tabular
 from synth_pipeline.protocols.measure import Findings, Score
 from synth_pipeline.records.home import Home
+from synth_pipeline.records.records import Records
 from synth_pipeline.spec.dataset import DatasetSpec
+from synth_pipeline.spec.publication import Validation
 from synth_pipeline.stages.export import export
 from synth_pipeline.stages.generate import generate
 from synth_pipeline.stages.ingest import ingest
@@ -58,7 +62,9 @@ def _until_validate(run: Run) -> tuple[Result, Result, Result]:
 
 
 def _scores(monkeypatch: pytest.MonkeyPatch, **works: Callable[[], Score]) -> None:
-    """Replaces all measures."""
+    """Replaces all measures; policies may still name those that are not measured now."""
+    known = Tabular().scores()
+    monkeypatch.setattr(Tabular, "scores", lambda _: known)
 
     def measure(name: str, work: Callable[[], Score]) -> Measure:
         return Measure((name,), lambda _: Findings({name: work()}, {"told": {name: math.nan}}), name)
@@ -135,6 +141,26 @@ def test_no_setting_starts_the_count_of_attempts_again(run: Run, monkeypatch: py
     assert counted({}, {}, {"seconds": 900}, again=False) == 4  # and by other measures
 
 
+def test_no_other_reading_of_the_source_starts_it_again_but_other_bytes_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _scores(monkeypatch)
+
+    def counted(**sections: Any) -> int:
+        varied = run.spec.model_dump(mode="json", exclude_unset=True) | sections
+        tried = replace(run, spec=DatasetSpec.model_validate(varied))
+        return int(validate(tried, *_until_validate(tried)).metrics["attempts"])
+
+    first = run.spec.model_dump(mode="json", exclude_unset=True).get("split", {})
+    column = next(iter(Records.open(_until_validate(run)[2].folder).schema().names))
+    assert counted() == 1
+    assert counted(columns={column: {"description": "told otherwise"}}, seed=1) == 2
+    assert counted(split={**first, "fraction": 0.45}, seed=2) == 3
+    file = Path(run.spec.source.model_dump()["path"])
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert counted(seed=3) == 1
+
+
 def test_what_it_cost_is_no_part_of_the_content(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     made = _until_validate(run)
     notes = []
@@ -189,6 +215,20 @@ def test_what_crashes_hangs_or_is_no_number_never_passes(run: Run, monkeypatch: 
     assert "copy_excess (RuntimeError)" in card.details["not_tested"]
     with pytest.raises(GateFailed, match="it took longer"):
         export(hasty, result, synthetic, model, protected)
+
+
+def test_what_ran_out_of_time_is_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _until_validate(run)
+    hurried = replace(run, spec=run.spec.model_copy(update={"validation": Validation(policy="internal", seconds=0.2)}))
+    _scores(monkeypatch, copy_excess=partial(_slow, 1.0, Score(0.0, 0.0, 0.0, n=500)))
+    first = validate(hurried, *made)
+    assert (
+        "took longer" in json.loads((first.folder / "scorecard.json").read_bytes())["details"]["errors"]["copy_excess"]
+    )
+    _scores(monkeypatch, copy_excess=lambda: Score(0.0, 0.0, 0.0, n=500))
+    again = validate(hurried, *made)
+    assert not again.reused
+    assert validate(hurried, *made).reused
 
 
 def test_the_canary_audit_is_asked_for_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,11 @@ class Tabular:
         {Meaning.NUMBER, Meaning.CATEGORY, Meaning.BOOLEAN, Meaning.DATETIME}
     )
 
+    def scores(self) -> frozenset[str]:
+        from synth_pipeline.modalities.tabular.measures import MEASURES
+
+        return frozenset(name for measure in MEASURES for name in measure.names)
+
     def measure(self, evidence: Evidence) -> Findings:
         from synth_pipeline.modalities.tabular.measures import measure
 
