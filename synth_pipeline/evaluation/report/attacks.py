@@ -104,14 +104,14 @@ def _worst(entry: Mapping[str, Any]) -> str:
 def _of_100(share: float) -> str:
     """A share as whole cases."""
     if share <= 0:
-        return "none of 100"
+        return "hardly any of 100"  # true as well where a small rate was rounded down
     if share < 0.0005:
         return "fewer than 1 of 1,000"
     if share < 0.0095:
-        return f"{round(1000 * share)} of 1,000"
+        return f"{math.floor(1000 * share + 0.5)} of 1,000"
     if 0.995 <= share < 1:
         return "more than 99 of 100"
-    return f"{round(100 * share)} of 100"
+    return f"{math.floor(100 * share + 0.5)} of 100"
 
 
 def _counts(entry: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def untested(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, list
         here.append("No attack on single fields was made: what an attacker could infer about a person is not known.")
     if "mia_auc" not in scores:
         here.append("No attack on membership was made: whether a person's presence can be told is not known.")
-    if "audit_epsilon" not in scores:
+    if "audit_epsilon" not in scores and not any("canary" in text for text in here):
         here.append("No canaries were planted: the worst case, a record made to be remembered, was not tried.")
     if not details.get("groups"):
         here.append("No group of people was looked at on its own (no column is declared sensitive).")
@@ -50,7 +50,8 @@ _ALWAYS = (
 def _earlier(details: Mapping[str, Any]) -> str:
     if (details.get("cumulative") or {}).get("releases"):
         return (
-            "Earlier releases from the same source are counted as far as whole rows come back; what they tell together "
-            "otherwise is not, nor are releases made elsewhere."
+            "Earlier releases from the same source are counted where whole rows, or values that one person alone has, "
+            "come back, and lie before the membership attackers; what they tell together otherwise is not counted, nor "
+            "are releases made elsewhere."
         )
     return "Other releases from the same source: none was given, and what is published adds up."

@@ -191,7 +191,7 @@ def copying(scorecard: Scorecard, details: Mapping[str, Any]) -> dict[str, Any] 
         "cumulative": _cumulative(details.get("cumulative") or {}),
         "replay": Table(
             "Nearly unique values that came back",
-            ("Column", "In training", "In held-out", "Of distinct values"),
+            ("Column", "In training", "In held-out", "Of released values"),
             ("", "n", "n", "n"),
             [
                 (short(r["name"]), number(r["in_train"]), number(r["in_holdout"]), number(r["of"]))
