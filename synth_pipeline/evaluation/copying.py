@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth_pipeline.evaluation.columns import Unfit, subset, texts
-from synth_pipeline.evaluation.keys import comparable, value_keys
+from synth_pipeline.evaluation.keys import comparable
 from synth_pipeline.evaluation.matches import Excess, Held, Share, clustered, excess, holders, matched
 from synth_pipeline.evaluation.neighbours import Nearest, nearest
 from synth_pipeline.evaluation.noticing import least_share
+from synth_pipeline.evaluation.readings import Readings
 from synth_pipeline.evaluation.table import features_of
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.evaluation.unusual import deciles, rarity
@@ -111,7 +112,8 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
             continue
         if not comparable(column.type):
             continue
-        train, holdout, asked = (value_keys(table, column) for table in (evidence.train, evidence.holdout, released))
+        reading = Readings(column, (evidence.train, evidence.holdout))
+        train, holdout, asked = map(reading.keys, (evidence.train, evidence.holdout, released))
         held = holders((train, holdout), units)
         if held.units[held.lone].sum() < max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             continue

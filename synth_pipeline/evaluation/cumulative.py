@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -15,8 +14,9 @@ import pyarrow as pa
 from synth_pipeline.evaluation.columns import Unfit
 from synth_pipeline.evaluation.copying import NEAR_UNIQUE
 from synth_pipeline.evaluation.intervals import risk
-from synth_pipeline.evaluation.keys import comparable, value_keys
+from synth_pipeline.evaluation.keys import comparable
 from synth_pipeline.evaluation.matches import Held, holders
+from synth_pipeline.evaluation.readings import Readings
 from synth_pipeline.evaluation.table import TableFeatures, features_of
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
@@ -122,9 +122,10 @@ def _kinds(evidence: Evidence, units: tuple[Array, Array]) -> Iterator[tuple[Cal
         there = all(column.name in table.column_names for table in (evidence.holdout, evidence.released))
         if not comparable(column.type) or not there:
             continue
-        held = holders((value_keys(evidence.train, column), value_keys(evidence.holdout, column)), units)
+        keys = Readings(column, (evidence.train, evidence.holdout)).keys
+        held = holders((keys(evidence.train), keys(evidence.holdout)), units)
         if held.units[held.lone].sum() >= max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
-            yield partial(value_keys, column=column), held
+            yield keys, held
 
 
 def _fresh(keys: Array, lone: Array, unmet: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +17,14 @@ _ROUNDED_BITS = 20  # of a double's 52: numbers that agree to ten digits are equ
 
 def row_keys(table: pa.Table, cols: Sequence[Column]) -> Array:
     """64 bits per row: equal rows, equal keys; two of 10⁷ × 10⁶ different rows collide with probability 5 in 10⁷."""
-    keys = np.full(table.num_rows, 0x9E3779B97F4A7C15, np.uint64)
-    for column in cols:
-        keys = _mix(keys ^ value_keys(table, column))
+    return joined((value_keys(table, column) for column in cols), table.num_rows)
+
+
+def joined(values: Iterable[Array], rows: int) -> Array:
+    """Keys of rows from those of their values, column by column."""
+    keys = np.full(rows, 0x9E3779B97F4A7C15, np.uint64)
+    for column in values:
+        keys = mix(keys ^ column)
     return np.maximum(keys, 1)
 
 
@@ -30,7 +35,7 @@ def value_keys(table: pa.Table, column: Column) -> Array:
             return _whole_keys(table, column)
         values = numbers(table, column.name) + 0.0  # -0.0 is 0.0
         gone = np.isnan(values)
-        return np.where(gone, 0, np.maximum(_mix(_rounded(values)), 1)).astype(np.uint64)
+        return np.where(gone, 0, np.maximum(mix(rounded(values)), 1)).astype(np.uint64)
     from pandas.util import hash_array
 
     encoded = texts(table, column.name).dictionary_encode()
@@ -40,8 +45,9 @@ def value_keys(table: pa.Table, column: Column) -> Array:
     return np.where(encoded.is_null().to_numpy(zero_copy_only=False), 0, hashed[places]).astype(np.uint64)
 
 
-def _whole_keys(table: pa.Table, column: Column) -> Array:
-    """Integers and times to the last bit: as doubles, microseconds of one second would be one value."""
+def wholes(table: pa.Table, column: Column) -> tuple[Array, Array, Array]:
+    """A column of integers or times as int64 to the last bit (as doubles, microseconds of one second would be one
+    value), what each value exceeds that by (0 where the table is typed as the column), and which are missing."""
     data = table.column(column.name)
     if pa.types.is_dictionary(data.type):
         data = data.cast(data.type.value_type)
@@ -49,24 +55,27 @@ def _whole_keys(table: pa.Table, column: Column) -> Array:
         data = data.cast(column.type, safe=False)
         data = data.cast(pa.int64() if data.type.bit_width == 64 else pa.int32())
     if pa.types.is_integer(data.type):
-        gone = data.is_null().to_numpy()
-        bits = pc.fill_null(data, 0).cast(pa.int64(), safe=False).to_numpy().view(np.uint64)
-    else:  # a table that was typed otherwise
-        values = numbers(table, column.name)
-        gone = np.isnan(values)
-        whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
-        bits = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
-        bits = np.where(whole, bits, ~_rounded(values))
-    return np.where(gone, 0, np.maximum(_mix(bits), 1)).astype(np.uint64)
+        values = pc.fill_null(data, 0).cast(pa.int64(), safe=False).to_numpy()
+        return values, np.zeros(len(values)), data.is_null().to_numpy()
+    plain = numbers(table, column.name)
+    gone = np.isnan(plain)
+    floor = np.floor(np.where(np.abs(plain) < 2.0**63, plain, 0.0))
+    return floor.astype(np.int64), np.where(gone, 0.0, plain - floor), gone
 
 
-def _rounded(values: Array) -> Array:
+def _whole_keys(table: pa.Table, column: Column) -> Array:
+    values, rest, gone = wholes(table, column)
+    bits = np.where(rest == 0, values.view(np.uint64), ~rounded(values + rest))
+    return np.where(gone, 0, np.maximum(mix(bits), 1)).astype(np.uint64)
+
+
+def rounded(values: Array) -> Array:
     """The bits of each number that count."""
     bits = np.where(np.isnan(values), 0.0, values).view(np.uint64)
     return (bits + np.uint64(1 << (_ROUNDED_BITS - 1))) >> np.uint64(_ROUNDED_BITS)
 
 
-def _mix(keys: Array) -> Array:
+def mix(keys: Array) -> Array:
     """splitmix64's finaliser (Steele 2014)."""
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from synth_pipeline.evaluation.columns import Unfit
-from synth_pipeline.evaluation.keys import value_keys
+from synth_pipeline.evaluation.keys import mix
 from synth_pipeline.evaluation.matches import excess, holders, matched
+from synth_pipeline.evaluation.readings import Readings
 from synth_pipeline.evaluation.table import TableFeatures, features_of
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
@@ -61,18 +62,17 @@ def _keys(sides: tuple[pa.Table, ...], cols: list[Column]) -> Iterator[list[Arra
     """
     sums = [np.zeros(side.num_rows, np.uint64) for side in sides]
     for place, column in enumerate(cols):
-        for total, side in zip(sums, sides, strict=True):
-            total += _salted(side, column, place)
+        for total, keys in zip(sums, _salted(sides, column, place), strict=True):
+            total += keys
     yield [np.maximum(total, 1) for total in sums]
     if len(cols) == 1:
         return
     for place, column in enumerate(cols):
-        yield [np.maximum(total - _salted(side, column, place), 1) for total, side in zip(sums, sides, strict=True)]
+        yield [np.maximum(total - keys, 1) for total, keys in zip(sums, _salted(sides, column, place), strict=True)]
 
 
-def _salted(side: pa.Table, column: Column, place: int) -> Array:
+def _salted(sides: tuple[pa.Table, ...], column: Column, place: int) -> Iterator[Array]:
     """A column's keys, mixed with where it stands: equal values of two columns must not cancel out."""
-    keys = value_keys(side, column) + np.uint64((place + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(keys ^ (keys >> np.uint64(31)))
+    reading = Readings(column, sides[:2])
+    for side in sides:
+        yield mix(reading.keys(side) + np.uint64((place + 1) * 0x9E3779B97F4A7C15 % 2**64))

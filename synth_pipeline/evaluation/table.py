@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from synth_pipeline.evaluation import columns
 from synth_pipeline.evaluation.columns import Unfit
-from synth_pipeline.evaluation.keys import row_keys
+from synth_pipeline.evaluation.keys import joined
+from synth_pipeline.evaluation.readings import Readings
 from synth_pipeline.protocols.measure import Evidence, Features
 from synth_pipeline.protocols.points import Points
 
@@ -28,9 +29,14 @@ class TableFeatures:
         if not (train.num_rows and holdout.num_rows):
             raise Unfit("no rows to compare")
         self._real = [table.select([column.name for column in self.columns]) for table in scale or (train, holdout)]
+        self._sides = train, holdout
+        self._readings: list[Readings] | None = None
 
     def keys(self, rows: pa.Table) -> Array:
-        return row_keys(rows, self.columns)
+        """Equal for rows whose values are read as the same real ones: what is hardly told apart is equal."""
+        if self._readings is None:
+            self._readings = [Readings(column, self._sides) for column in self.columns]
+        return joined((reading.keys(rows) for reading in self._readings), rows.num_rows)
 
     def points(self, rows: pa.Table) -> Points:
         return columns.points([rows], self._real, self.columns)[0]

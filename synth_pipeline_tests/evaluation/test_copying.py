@@ -149,7 +149,7 @@ def test_values_that_a_person_repeats_are_still_one_persons() -> None:
         assert score.low > 0.9
     fresh = pa.table({"weight": np.round(rng.normal(75, 12, 1_000), 4), "ward": ward[:1_000]})
     for score in (copying.exact(replace(told, released=fresh))[0], copying.replay(replace(told, released=fresh))[0]):
-        assert score.value == 0
+        assert score.value == pytest.approx(0, abs=0.02)  # a hundredth of them comes close enough by chance
     # a person with very many rows of one value does not make up for what is taken from the others
     heavy = pa.table({"weight": np.full(20_000, 70.25), "ward": ["a"] * 20_000})
     many = replace(told, train=pa.concat_tables([train, heavy]), train_units=np.append(units[:1_000], [999] * 20_000))
@@ -182,12 +182,16 @@ def test_times_and_whole_numbers_count_to_the_last_bit() -> None:
     for made, value in ((fresh, 0), (train, 1)):
         evidence = Evidence(train, holdout, made, made, Seeds(0))
         scores = copying.exact(evidence)[0], copying.replay(evidence)[0]
-        assert [score.value for score in scores] == [value, value]
+        assert [score.value for score in scores] == pytest.approx([value, value], abs=0.01 * (1 - value))
     # the same moments in another unit, the same numbers in another type
     other = pa.table({"at": stamps.cast(pa.timestamp("ns", "UTC")), "n": ticks.astype(np.float64)}).slice(0, 1_000)
     assert copying.exact(Evidence(train, holdout, other, other, Seeds(0)))[0].value == 1
-    halves = pa.table({"n": ticks[:1_000] + 0.5})
-    assert copying.exact(Evidence(train.select(["n"]), holdout.select(["n"]), halves, halves, Seeds(0)))[0].value == 0
+    # numbers that follow each other are all different, and halves lie between them
+    dense = pa.table({"n": ticks[0] + rng.permutation(3_000)})
+    train, holdout, fresh = dense.slice(0, 1_000), dense.slice(1_000, 1_000), dense.slice(2_000)
+    halves = pa.table({"n": train["n"].to_numpy() + 0.5})
+    for made, value in ((fresh, 0), (halves, 0), (train, 1)):
+        assert copying.exact(Evidence(train, holdout, made, made, Seeds(0)))[0].value == value
 
 
 def test_twelve_rows_tell_nothing() -> None:
