@@ -18,7 +18,7 @@ Array = np.ndarray
 _CLOSE = 0.01
 """Of the way from a real number to the next one: what lies no farther off is read as that number."""
 _FINE = 1e-7
-"""Of the spread of the middle half of a column's real numbers: the same, however dense they lie."""
+"""Of the spread of the middle half of a column's real numbers: the same, however dense fractions lie."""
 _UNSEEN = re.compile(r"[\W_]+")
 _OTHER = np.uint64(0xD1B54A32D192ED03)
 
@@ -104,7 +104,8 @@ def _nearest(known: Array, values: Array, rest: Array) -> tuple[Array, Array]:
         )
         if not last:  # a constant has no next one: its own size stands in
             gap = np.maximum(np.abs(known[place].astype(np.float64)), 1.0)
-        fine = _FINE * float(_apart(known[3 * last // 4 :][:1], known[last // 4 :][:1])[0])
+        whole = known.dtype == np.int64
+        fine = 0.0 if whole else _FINE * float(known[3 * last // 4] - known[last // 4])
         reach = np.minimum(np.maximum(_CLOSE * gap, fine), np.finfo(np.float64).max)
         return place, np.minimum(down, up) <= reach
 
