@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -127,6 +128,12 @@ def matrix(
     return [_stack(a, t.num_rows, np.float64).T for a, t in zip(stacked, tables, strict=True)], [
         not is_number(column) for column in cols
     ]
+
+
+def magnitude(values: Array) -> float:
+    """The power of two next to the largest finite value: divided by it, nothing overflows, and nothing is rounded."""
+    top = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    return 2.0 ** min(math.frexp(top)[1], 1_023) if top else 1.0
 
 
 def subset(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:

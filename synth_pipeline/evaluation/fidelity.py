@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, missing, numbers, subset, texts
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, magnitude, missing, numbers, subset, texts
 from synth_pipeline.evaluation.intervals import difference, noticed, z
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.records.schema import Column
@@ -26,6 +26,7 @@ _ROWS = 50_000
 _BINS = 16
 _LEVELS = 31
 _PAIRS = 2_000
+_FAR = 1e9
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,8 @@ def _wasserstein(column: Column, side: pa.Table, train: pa.Table) -> float | Non
     if not all(map(len, known)):
         return None
     levels = (np.arange(1_000) + 0.5) / 1_000
-    ours, real = (np.quantile(v, levels) for v in known)
-    spread = real[750] - real[250] or real.std() or 1.0
-    return float(min(np.abs(ours / spread - real / spread).mean(), 1e9))
+    unit = magnitude(known[1])
+    with np.errstate(over="ignore"):
+        ours, real = (np.quantile(np.clip(v / unit, -_FAR, _FAR), levels) for v in known)
+        spread = real[750] - real[250] or real.std() or 1.0
+        return float(min(np.abs(ours - real).mean() / spread, _FAR))

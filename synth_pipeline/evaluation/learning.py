@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, texts
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, magnitude, matrix, numbers, texts
 from synth_pipeline.evaluation.intervals import midranks
 from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence
@@ -22,6 +22,8 @@ _CLASSES = 20
 _ROUNDS = 100
 _TREES = 400
 """Boosted trees of one model: each round grows one for every class."""
+_FAR = 1e9
+"""Answers end where they are so many times the largest of train."""
 _FINITE = 3e38
 """Trees hold numbers in single precision."""
 
@@ -92,10 +94,12 @@ def posed(evidence: Evidence, most: int, rng: np.random.Generator) -> tuple[Task
     chosen = [_chosen(side.num_rows, rows, rng) for side, rows in zip(sides, (size, most, size), strict=True)]
     taken = [side.take(rows) for side, rows in zip(sides, chosen, strict=True)]
     values, levels = matrix(taken, taken[:2], features)
+    # scores have no unit, and squares of far numbers no end
+    unit = magnitude(numbers(taken[0], target.name)) if classes is None else 1.0
     owners = [*units_of(evidence), np.arange(evidence.synthetic.num_rows)]
     out = []
     for side, rows, seen, owner in zip(taken, chosen, values, owners, strict=True):
-        answers = _answers(target, side, classes)
+        answers = _answers(target, side, classes, unit)
         kept = np.flatnonzero(~np.isnan(answers))
         out.append(Rows(seen[kept], answers[kept], rows[kept], owner[rows[kept]]))
     return Task(target, tuple(column.name for column in features), levels, classes), out[0], out[1], out[2]
@@ -220,10 +224,11 @@ def _chosen(rows: int, most: int, rng: np.random.Generator) -> Array:
     return np.arange(rows) if rows <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
-def _answers(target: Column, side: pa.Table, classes: pa.Array | None) -> Array:
+def _answers(target: Column, side: pa.Table, classes: pa.Array | None, unit: float) -> Array:
     if classes is None:
         values = numbers(side, target.name)
-        return np.where(np.isfinite(values), values, np.nan)
+        with np.errstate(over="ignore"):
+            return np.where(np.isfinite(values), np.clip(values / unit, -_FAR, _FAR), np.nan)
     codes = pc.index_in(texts(side, target.name), classes)
     codes = codes.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(codes, dtype=np.float64)

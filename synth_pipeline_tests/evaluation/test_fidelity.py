@@ -119,3 +119,16 @@ def test_hostile_columns(values: list[object]) -> None:
         for score in (fidelity.shapes(evidence)[0], fidelity.trends(evidence)[0], fidelity.gaps(evidence)):
             assert score.value is not None
             assert 0 <= score.value <= 1
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_distances_of_numbers_near_the_end_of_their_range() -> None:
+    rng = np.random.default_rng(9)
+    moved = {}
+    for unit in (1.0, 2.0**1_020):
+        real = np.clip(rng.normal(size=500), -3, 3)
+        sides = [pa.table({"x": (real + by) * unit}) for by in (0, 0.1, 0.5)]
+        moved[unit] = fidelity.shapes(_evidence(*sides))[1][0]["wasserstein"]
+    assert list(moved.values()) == pytest.approx([0.5 / 1.35] * 2, rel=0.1)
+    sides = [pa.table({"x": np.append(np.full(50, 1e-300), far)}) for far in (1e-299, 1e-299, 1.7e308)]
+    assert fidelity.shapes(_evidence(*sides))[1][0]["wasserstein"] > 1e6

@@ -105,3 +105,21 @@ def test_posed_keeps_answered_rows_and_their_places() -> None:
     assert len(synthetic) == 2
     with pytest.raises(NoTask):
         posed(Evidence(train, table, table, table, Seeds(0)), 10, np.random.default_rng(0))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_answers_near_the_end_of_their_range_are_learnt_all_the_same() -> None:
+    rng = np.random.default_rng(7)
+    values = []
+    for unit in (1.0, 2.0**1_020):
+        x = np.clip(np.random.default_rng(8).normal(size=(3, 300)), -3, 3)
+        sides = [pa.table({"x": part, "y": (part + 0.1 * np.roll(part, 1)) * unit}) for part in x]
+        evidence = Evidence(*sides, sides[2], Seeds(0), target="y")
+        task, train, holdout, _ = posed(evidence, 300, rng)
+        (guess,) = learnt(task, train, [holdout.values], 0)
+        values.append(result(task, holdout.answers, guess).value)
+    assert values[0] == values[1] > 0.8
+    far = sides[2].set_column(1, "y", pa.array(np.full(300, 1.7e308)))
+    near = [side.set_column(1, "y", pa.array(side["x"])) for side in sides[:2]]
+    task, *_, made = posed(Evidence(*near, far, far, Seeds(0), target="y"), 300, rng)
+    assert np.isfinite(made.answers).all()

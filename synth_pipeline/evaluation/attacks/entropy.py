@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from synth_pipeline.evaluation.columns import is_number, numbers
+from synth_pipeline.evaluation.columns import is_number, magnitude, numbers
 from synth_pipeline.evaluation.keys import value_keys
 from synth_pipeline.records.schema import Column
 
@@ -24,6 +24,7 @@ def _binned(table: pa.Table, column: Column) -> Array:
     if not is_number(column):
         return value_keys(table, column)
     values = numbers(table, column.name)
+    values = values / magnitude(values)
     known = values[np.isfinite(values)]
     if not len(known):
         return np.isnan(values)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from synth_pipeline.evaluation.columns import magnitude
 from synth_pipeline.evaluation.threads import spread
 from synth_pipeline.protocols.points import Points
 from synth_pipeline.seeds import Seeds
@@ -119,11 +120,12 @@ def by_trees(known: Sequence[Array], levels: list[bool], secret: Array, is_level
         model.fit(shown, codes)
         return [ordered[model.predict(rows)] for rows in known[1:]]
     model = HistGradientBoostingRegressor(loss="absolute_error", max_iter=_ROUNDS, **options)
-    model.fit(shown, secret[there])
-    return [_snapped(model.predict(rows), values) for rows in known[1:]]
+    unit = magnitude(values)
+    model.fit(shown, secret[there] / unit)
+    return [values[_snapped(model.predict(rows), values / unit)] for rows in known[1:]]
 
 
 def _snapped(guess: Array, values: Array) -> Array:
-    """The nearest value that occurs."""
+    """Which value is nearest."""
     above = np.clip(np.searchsorted(values, guess), 1, len(values) - 1)
-    return np.where(guess - values[above - 1] <= values[above] - guess, values[above - 1], values[above])
+    return above - (guess - values[above - 1] <= values[above] - guess)

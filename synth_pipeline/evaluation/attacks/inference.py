@@ -11,7 +11,17 @@ from synth_pipeline.evaluation import intervals
 from synth_pipeline.evaluation.attacks.entropy import entropies
 from synth_pipeline.evaluation.attacks.guessing import by_trees, nearest_without
 from synth_pipeline.evaluation.attacks.outcome import Outcome, found, impossible, rates
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, matrix, numbers, points, subset, texts
+from synth_pipeline.evaluation.columns import (
+    Unfit,
+    compared,
+    is_number,
+    magnitude,
+    matrix,
+    numbers,
+    points,
+    subset,
+    texts,
+)
 from synth_pipeline.evaluation.keys import value_keys
 from synth_pipeline.evaluation.threads import spread
 from synth_pipeline.evaluation.units import one_each
@@ -100,8 +110,9 @@ class _Secret:
             return cls(column, [value_keys(table, column) for table in tables], 0.0)
         every = np.concatenate([numbers(table, column.name) for table in reference])
         every = every[np.isfinite(every)]
-        low, high = np.quantile(every, [0.25, 0.75]) if len(every) else (0.0, 0.0)
-        return cls(column, [numbers(table, column.name) for table in tables], _CLOSE * float(high - low))
+        unit = magnitude(every)
+        low, high = np.quantile(every / unit, [0.25, 0.75]) if len(every) else (0.0, 0.0)
+        return cls(column, [numbers(table, column.name) for table in tables], _CLOSE * float(high - low) * unit)
 
     @property
     def cost(self) -> int:
@@ -118,7 +129,8 @@ class _Secret:
         dates = self.column.meaning is Meaning.DATETIME
         # of the true number, never of the guess, which could be anything
         slack = np.where((truth == 0) | dates, self.slack, _CLOSE * np.abs(truth))
-        return rows[there], np.abs(guess - truth) <= slack  # NaN is never near
+        # of all a quarter, so that no difference overflows; NaN is never near
+        return rows[there], np.abs(guess / 4 - truth / 4) <= slack / 4
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,19 @@ def test_one_column_alone_leaves_nothing_to_infer_from() -> None:
         assert "one column" in score.note
     with pytest.raises(Unfit):
         attribute_inference(Evidence(*[pa.table({"l": [[1], [2]]})] * 4, Seeds(0)))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_near_the_end_of_their_range_are_compared_all_the_same() -> None:
+    rng = np.random.default_rng(8)
+
+    def side(rows: int) -> pa.Table:
+        x = rng.normal(size=rows)
+        huge = np.where(rng.random(rows) < 0.05, np.inf, np.clip(x, -2, 2) * 8e307)
+        return pa.table({"x": x, "huge": huge, "ends": np.sign(rng.normal(size=rows)) * 1.7e308})
+
+    real, held, made = side(400), side(400), side(400)
+    fresh = attribute_inference(Evidence(real, held, made, made, Seeds(0))).scores["attribute_inference_overall"]
+    assert fresh.low <= 0 <= fresh.high
+    copied = attribute_inference(Evidence(real, held, real, real, Seeds(0))).scores["attribute_inference_overall"]
+    assert copied.low > 0.3
