@@ -95,7 +95,7 @@ def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     details = {"in_train": found.in_train, "in_holdout": found.in_holdout, "of": len(asked)}
     note = (
         f"{found.in_train} released rows equal a training row, {found.in_holdout} a holdout row, of {len(asked)}; "
-        "rows that several real units share are not counted"
+        f"rows that several real units share are not counted{found.blind}"
     )
     return Score(found.value, found.low, found.high, 0.0, len(asked), note, detects=found.detects), details
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from synth_pipeline.evaluation.columns import Unfit
 from synth_pipeline.evaluation.copying import NEAR_UNIQUE
-from synth_pipeline.evaluation.intervals import risk
+from synth_pipeline.evaluation.intervals import risk, z
 from synth_pipeline.evaluation.keys import comparable
 from synth_pipeline.evaluation.matches import Held, holders
 from synth_pipeline.evaluation.readings import Readings
@@ -25,8 +25,11 @@ from synth_pipeline.records.schema import columns
 Array = np.ndarray
 EARLIER_ROWS = 200_000
 """Rows of earlier releases that measures of how they lie are shown."""
-_CHANCE = 0.5
-"""Values that repeat at least this part of the held-out persons are met by chance: they tell nothing of anybody."""
+_SURE = 0.02
+"""Values are looked at as long as the interval stays within this of R: what meets many by chance tells of nobody."""
+_CLOSE = 0.001
+"""How near a number is read as a real one: in many releases some rows come by chance where one row hardly does."""
+_BEYOND_DOUBT = 0.999
 _POWER = 0.8
 
 
@@ -43,15 +46,21 @@ def cumulative(evidence: Evidence) -> Findings:
     label = np.zeros(int(max(side.max() for side in units)) + 1, bool)
     label[units[0]] = True
     published = [table for table in (evidence.released, evidence.earlier, evidence.telling) if table is not None]
-    met, *others = (_exposed(held, [keys(rows) for rows in published]) for keys, held in _kinds(evidence, units))
-    # what is seldom met by chance comes first: of columns in which most values recur anyway, nothing would be learned
+    (met, lone), *others = (
+        (_exposed(held, [keys(rows) for rows in published]), _exposed(held, [held.keys]))
+        for keys, held in _kinds(evidence, units)
+    )
+    trained, control = int(label.sum()), int((~label).sum())
+    most = _by_chance(trained, control)
+    # What is seldom met comes first: of columns in which most values recur anyway, nothing would be learned. Persons of
+    # both sides count, since to choose by the holdout's would make chance look too small; unless train's stand out.
     left = 0
-    for part in sorted(others, key=lambda part: float(part[~label].mean())):
-        if (met | part)[~label].mean() <= _CHANCE:
-            met = met | part
+    for part, theirs in sorted(others, key=lambda part: (not _leans(part[0], label), float(part[0].mean()))):
+        both = met | part
+        if both.mean() <= most or (both[~label].mean() <= most and _leans(both, label)):
+            met, lone = met | part, lone | theirs
         else:
             left += 1
-    trained, control = int(label.sum()), int((~label).sum())
     hits = int(met[label].sum()), int(met[~label].sum())
     value, low, high = risk((hits[0], trained), (hits[1], control))
     releases, rows, of_rows = _counts(evidence)
@@ -61,6 +70,7 @@ def cumulative(evidence: Evidence) -> Findings:
         f"of {control} of the holdout {_few(hits[1])}; "
         f"{f'{rows} of {of_rows}' if rows < of_rows else rows} published rows, {which}"
         + (f"; {left} columns whose values recur by chance are left out" if left else "")
+        + ("" if lone[label].any() else "; no row or value is anybody's alone: copies cannot be told from chance here")
     )
     details = {
         "releases": releases,
@@ -71,7 +81,9 @@ def cumulative(evidence: Evidence) -> Findings:
         "of_train": trained,
         "of_holdout": control,
     }
-    score = Score(value, low, high, 0.0, trained, note, detects=_detects(trained, (hits[1], control)))
+    score = Score(
+        value, low, high, 0.0, trained, note, detects=_detects(trained, (hits[1], control), float(lone[label].mean()))
+    )
     return Findings({"cumulative_exposure": score}, {"cumulative": details})
 
 
@@ -122,7 +134,7 @@ def _kinds(evidence: Evidence, units: tuple[Array, Array]) -> Iterator[tuple[Cal
         there = all(column.name in table.column_names for table in (evidence.holdout, evidence.released))
         if not comparable(column.type) or not there:
             continue
-        keys = Readings(column, (evidence.train, evidence.holdout)).keys
+        keys = Readings(column, (evidence.train, evidence.holdout), _CLOSE).keys
         held = holders((keys(evidence.train), keys(evidence.holdout)), units)
         if held.units[held.lone].sum() >= max(NEAR_UNIQUE * held.units[held.keys != 0].sum(), 1):
             yield keys, held
@@ -179,16 +191,31 @@ def _exposed(held: Held, asked: Sequence[Array]) -> Array:
     return out
 
 
-def _detects(n: int, control: tuple[int, int]) -> float:
-    """The smallest R that, with this control, is told from none four times in five."""
+def _by_chance(n: int, control: int) -> float:
+    """The largest c at which the interval of R = 0, about z·√(c/(1 - c)·(1/n + 1/n_control)), stays within `_SURE`."""
+    odds = (_SURE / z()) ** 2 / (1 / n + 1 / control)
+    return odds / (1 + odds)
+
+
+def _leans(met: Array, label: Array) -> bool:
+    """Whether train's persons are met more often beyond doubt."""
+    trained, control = ((int(met[side].sum()), int(side.sum())) for side in (label, ~label))
+    return risk(trained, control, _BEYOND_DOUBT)[1] > 0
+
+
+def _detects(n: int, control: tuple[int, int], lone: float) -> float | None:
+    """The smallest part of train's persons whose copying is told from none, with this control, four times in five.
+
+    Of those who are copied only the part that holds something alone can be seen. None: no part is told.
+    """
     few, many = 0, n  # the fewest persons whose interval leaves 0 out lie in (few, many]
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (few, middle) if risk((middle, n), control)[1] > 0 else (middle, many)
     chance, part = control[0] / control[1], many / n
     spread = math.sqrt(part * (1 - part) / n + chance * (1 - chance) / control[1])
-    needed = part + NormalDist().inv_cdf(_POWER) * spread
-    return min((needed - chance) / (1 - chance), 1.0) if chance < 1 else 1.0
+    needed = part + NormalDist().inv_cdf(_POWER) * spread - chance
+    return needed / (1 - chance) / lone if needed <= (1 - chance) * lone else None
 
 
 def _few(hits: int) -> str:

@@ -47,7 +47,7 @@ class Held:
 @dataclass(frozen=True)
 class Excess:
     """Train's part of the released rows that meet a real one, over what chance gives it; how many rows meet each side;
-    and the smallest excess that would be noticed."""
+    the smallest part of copied rows that would be noticed, and what that rests on."""
 
     value: float
     low: float
@@ -55,6 +55,13 @@ class Excess:
     in_train: int
     in_holdout: int
     detects: float | None
+    lone: float
+    """The part of train's rows that are one unit's alone: of a copied row, whether it can be seen."""
+
+    @property
+    def blind(self) -> str:
+        """What to add to a note where no copy can be seen."""
+        return "" if self.lone else "; no row is anybody's alone: exact copies cannot be told from chance here"
 
 
 def holders(sides: tuple[Array, Array], units: tuple[Array, Array]) -> Held:
@@ -96,15 +103,17 @@ def excess(rows: Array, units: Array, held: Held, asked: int) -> Excess:
     part = 1 / times[rows]
     mine = np.bincount(rows, part * held.label[units], minlength=asked)[times > 0]
     pi = float(held.label[held.unit].mean())
+    there = (held.keys[held.place] != 0) & (held.label[held.unit] > 0)
+    lone = float(held.lone[held.place[there]].mean()) if there.any() else 0.0
     in_train, in_holdout = int((mine > 1e-9).sum()), int((mine < 1 - 1e-9).sum())
     if not len(mine):
-        return Excess(0.0, 0.0, 0.0, 0, 0, _attainable(least_count(pi, 0.0), asked))
+        return Excess(0.0, 0.0, 0.0, 0, 0, _attainable(least_count(pi, 0.0), lone * asked), lone)
     weights = np.bincount(units, part, minlength=len(held.label))
     found = clustered(mine, weights, held.label, np.bincount(held.unit, minlength=len(held.label)))
     each = max(len(mine) / found.n, 1.0)  # rows that meet one unit stand for one
     by_chance = float((1 - mine).sum()) / (1 - pi)
-    detects = _attainable(least_count(pi, by_chance / each) * each, asked)
-    return Excess(*found.excess(pi, len(mine) / asked), in_train, in_holdout, detects)
+    detects = _attainable(least_count(pi, by_chance / each) * each, lone * asked)
+    return Excess(*found.excess(pi, len(mine) / asked), in_train, in_holdout, detects, lone)
 
 
 def clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
@@ -124,6 +133,6 @@ def clustered(mine: Array, weights: Array, label: Array, rows: Array) -> Share:
     return Share(value, *share(value * n, n), n=n)
 
 
-def _attainable(count: float, of: int) -> float | None:
-    """As a part of the rows; None where not even a verbatim copy of all of them would be noticed."""
+def _attainable(count: float, of: float) -> float | None:
+    """As a part of what can be seen; None where not even a verbatim copy of all of it would be noticed."""
     return count / of if count <= of else None

@@ -47,7 +47,7 @@ def near(evidence: Evidence) -> Findings:
     found = excess(rows, met, whole, asked)
     note = (
         f"{found.in_train} released rows equal a training row in all of {len(features.columns)} columns but one at "
-        f"most, {found.in_holdout} a holdout row, of {asked}; what several real units share is not counted"
+        f"most, {found.in_holdout} a holdout row, of {asked}; what several real units share is not counted{found.blind}"
     )
     score = Score(found.value, found.low, found.high, 0.0, asked, note, detects=found.detects)
     counts = {"in_train": found.in_train, "in_holdout": found.in_holdout, "of": asked}

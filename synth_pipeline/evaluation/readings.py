@@ -15,7 +15,7 @@ from synth_pipeline.evaluation.keys import mix, rounded, wholes
 from synth_pipeline.records.schema import Column, Meaning, default_meaning
 
 Array = np.ndarray
-_CLOSE = 0.01
+CLOSE = 0.01
 """Of the way from a real number to the next one: what lies no farther off is read as that number."""
 _FINE = 1e-7
 """Of the spread of the middle half of a column's real numbers: the same, however dense fractions lie."""
@@ -26,13 +26,13 @@ _OTHER = np.uint64(0xD1B54A32D192ED03)
 class Readings:
     """One column's values as keys; a value that no real row has is read as the real one that it is hardly told from.
 
-    A number is read as the nearest real one when it is off by no more than 1 % of that one's distance to the next real
-    one; a text as a real one that differs in case, spaces, punctuation or compatible characters (NFKC) only. Real
-    values are read as themselves, whichever side they are of: what is met by chance is met on both alike.
+    A number is read as the nearest real one when it is off by no more than the part `close` of that one's distance to
+    the next real one; a text as a real one that differs in case, spaces, punctuation or compatible characters (NFKC)
+    only. Real values are read as themselves, whichever side they are of: what is met by chance is met on both alike.
     """
 
-    def __init__(self, column: Column, real: Sequence[pa.Table]) -> None:
-        self._column = column
+    def __init__(self, column: Column, real: Sequence[pa.Table], close: float = CLOSE) -> None:
+        self._column, self._close = column, close
         # what is written in numbers is read so, even where it means levels or an identifier
         self._ordered = default_meaning(column.type) in (Meaning.NUMBER, Meaning.DATETIME)
         self._whole = self._ordered and (pa.types.is_integer(column.type) or pa.types.is_temporal(column.type))
@@ -51,7 +51,7 @@ class Readings:
         if not self._ordered:
             return self._text_keys(texts(table, self._column.name))
         values, rest, gone = self._numbers(table)
-        place, close = _nearest(self._known, values, rest)
+        place, close = _nearest(self._known, values, rest, self._close)
         bits = values.view(np.uint64) ^ mix(rounded(rest)) if self._whole else rounded(values)
         keys = np.where(close, mix(place.astype(np.uint64) + np.uint64(1)), mix(bits ^ _OTHER))
         return np.where(gone, 0, np.maximum(keys, 1)).astype(np.uint64)
@@ -87,7 +87,7 @@ def _finite(values: Array, rest: Array, gone: Array) -> Array:
     return values[~gone & np.isfinite(values) & (rest == 0)]
 
 
-def _nearest(known: Array, values: Array, rest: Array) -> tuple[Array, Array]:
+def _nearest(known: Array, values: Array, rest: Array, near: float) -> tuple[Array, Array]:
     """Which of the sorted known numbers is nearest to each value (of two, the lower), and whether it is close."""
     last = len(known) - 1
     if last < 0:
@@ -106,7 +106,7 @@ def _nearest(known: Array, values: Array, rest: Array) -> tuple[Array, Array]:
             gap = np.maximum(np.abs(known[place].astype(np.float64)), 1.0)
         whole = known.dtype == np.int64
         fine = 0.0 if whole else _FINE * float(known[3 * last // 4] - known[last // 4])
-        reach = np.minimum(np.maximum(_CLOSE * gap, fine), np.finfo(np.float64).max)
+        reach = np.minimum(np.maximum(near * gap, fine), np.finfo(np.float64).max)
         return place, np.minimum(down, up) <= reach
 
 

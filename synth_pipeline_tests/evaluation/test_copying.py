@@ -231,6 +231,30 @@ def test_what_is_printed_as_noticeable_is_noticed(name: str, train: int, holdout
     assert 0.65 <= seen / 60 <= 0.95
 
 
+@pytest.mark.parametrize("kinds", [2, 6, 11])
+def test_where_few_rows_are_anybodys_alone_more_copies_go_unnoticed(kinds: int) -> None:
+    """With few levels every row is shared; with more, copies are seen as often as they are somebody's alone."""
+    seen = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        sides = [pa.table({f"c{i}": rng.integers(0, kinds, 700).astype(str) for i in range(3)}) for _ in range(3)]
+        evidence = Evidence(*sides, sides[2], Seeds(0))
+        honest = copying.exact(evidence)[0]
+        if kinds == 2:
+            assert honest.detects is None
+            assert "no row is anybody's alone" in honest.note
+            assert copying.exact(replace(evidence, released=sides[0]))[0].value == 0
+            return
+        if honest.detects is None:
+            continue
+        copies = sides[0].take(pa.array(rng.choice(700, rng.poisson(honest.detects * 700))))
+        made = pa.concat_tables([evidence.released.slice(len(copies)), copies])
+        low = copying.exact(replace(evidence, released=made))[0].low
+        seen.append(low is not None and low > 0)
+    assert not seen or np.mean(seen) >= 0.6
+    assert seen or kinds == 6
+
+
 def test_nearness_notices_what_it_says() -> None:
     seen = 0
     for seed in range(25):
