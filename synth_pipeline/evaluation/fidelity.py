@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, magnitude, missing, numbers, subset, texts
+from synth_pipeline.evaluation.columns import Unfit, compared, is_number, magnitude, missing, numbers, texts
 from synth_pipeline.evaluation.intervals import difference, noticed, z
+from synth_pipeline.evaluation.units import units_of
 from synth_pipeline.protocols.measure import Evidence, Score
 from synth_pipeline.records.schema import Column
 
@@ -38,25 +39,55 @@ class Marginal:
     train: Array
 
 
-def equal_sides(evidence: Evidence, purpose: str) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Random subsets of equal size of train, holdout and synthetic rows."""
-    sides = evidence.train, evidence.holdout, evidence.synthetic
-    size = min(_ROWS, *(side.num_rows for side in sides))
-    if size < 2:
-        raise Unfit("no rows to compare")
-    rng = evidence.seeds.child(purpose).generator()
-    train, holdout, synthetic = (subset(side, size, rng) for side in sides)
-    return train, holdout, synthetic
+@dataclass(frozen=True)
+class Sides:
+    """Random subsets of equal size of train, holdout and synthetic rows, and whose the real rows are: a person's rows
+    are one observation."""
+
+    train: pa.Table
+    holdout: pa.Table
+    synthetic: pa.Table
+    train_units: Array
+    holdout_units: Array
+
+    @classmethod
+    def of(cls, evidence: Evidence, purpose: str) -> Sides:
+        tables = evidence.train, evidence.holdout, evidence.synthetic
+        size = min(_ROWS, *(table.num_rows for table in tables))
+        if size < 2:
+            raise Unfit("no rows to compare")
+        rng = evidence.seeds.child(purpose).generator()
+        rows = [np.sort(rng.choice(n, size, replace=False)) if n > size else np.arange(n) for n in map(len, tables)]
+        units = [owner[taken] for owner, taken in zip(units_of(evidence), rows, strict=False)]
+        train, holdout, synthetic = (table.take(taken) for table, taken in zip(tables, rows, strict=True))
+        return cls(train, holdout, synthetic, *units)
+
+    @property
+    def columns(self) -> list[Column]:
+        """
+        Raises:
+            Unfit: no column is in all of them.
+        """
+        cols = compared(self.train, self.holdout, self.synthetic)
+        if not cols:
+            raise Unfit("no column to compare")
+        return cols
+
+    def made(self, ours: Array, real: Array) -> tuple[float, float, float]:
+        """Difference of the means of what synthetic and train rows add."""
+        return difference(ours, real, (None, self.train_units))
+
+    def held(self, held: Array, real: Array) -> tuple[float, float, float]:
+        """The same of holdout and train rows."""
+        return difference(held, real, (self.holdout_units, self.train_units))
 
 
 def shapes(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
     """`shape_error`: mean over columns of KS (numbers, dates) or TV (levels) between the values that are there."""
-    train, holdout, synthetic = equal_sides(evidence, "shapes")
-    cols = compared(train, holdout, synthetic)
-    if not cols:
-        raise Unfit("no column to compare")
+    sides = Sides.of(evidence, "shapes")
+    train, holdout, synthetic = sides.train, sides.holdout, sides.synthetic
     parts, references, details = [], [], []
-    for column in cols:
+    for column in sides.columns:
         found, held = (marginal(column, side, train) for side in (synthetic, holdout))
         parts.append(found)
         references.append(held)
@@ -69,42 +100,37 @@ def shapes(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
                 "wasserstein": _wasserstein(column, synthetic, train),
             }
         )
-    value, low, high = mean_error(parts)
-    reference, _, above = mean_error(references)
+    value, low, high = sides.made(*mean_parts(parts))
+    reference, _, above = sides.held(*mean_parts(references))
     detects = reference + noticed((above - reference) / z())
     return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, detects=min(detects, 1.0)), details
 
 
-def mean_error(parts: Sequence[Marginal]) -> tuple[float, float, float]:
-    """The mean of several columns' errors, with its interval."""
-    return difference(
-        np.mean([part.synthetic for part in parts], axis=0), np.mean([part.train for part in parts], axis=0)
-    )
+def mean_parts(parts: Sequence[Marginal]) -> tuple[Array, Array]:
+    """Each row's part in the mean of several columns' errors."""
+    return np.mean([part.synthetic for part in parts], axis=0), np.mean([part.train for part in parts], axis=0)
 
 
 def gaps(evidence: Evidence) -> Score:
     """`missing_error`: mean over columns of the difference between the rates of missing values."""
-    train, holdout, synthetic = equal_sides(evidence, "gaps")
-    cols = compared(train, holdout, synthetic)
-    if not cols:
-        raise Unfit("no column to compare")
+    sides = Sides.of(evidence, "gaps")
+    train = sides.train
     ours, real, held = (
-        np.stack([missing(side, c) for c in cols]).astype(float) for side in (synthetic, train, holdout)
+        np.stack([missing(side, c) for c in sides.columns]).astype(float)
+        for side in (sides.synthetic, train, sides.holdout)
     )
     sign = np.sign(ours.mean(1) - real.mean(1))[:, None]
-    value, low, high = difference((sign * ours).mean(0), (sign * real).mean(0))
+    value, low, high = sides.made((sign * ours).mean(0), (sign * real).mean(0))
     sign = np.sign(held.mean(1) - real.mean(1))[:, None]
-    reference, _, above = difference((sign * held).mean(0), (sign * real).mean(0))
+    reference, _, above = sides.held((sign * held).mean(0), (sign * real).mean(0))
     detects = min(reference + noticed((above - reference) / z()), 1.0)
     return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, detects=detects)
 
 
 def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     """`trend_error`: mean over pairs of columns of the TV between their joint tables; edges and levels from train."""
-    train, holdout, synthetic = equal_sides(evidence, "trends")
-    cols = compared(train, holdout, synthetic)
-    if not cols:
-        raise Unfit("no column to compare")
+    sides = Sides.of(evidence, "trends")
+    train, holdout, synthetic, cols = sides.train, sides.holdout, sides.synthetic, sides.columns
     if len(cols) == 1:
         note = "there is one column: no pair to compare"
         return Score(0.0, 0.0, 0.0, 0.0, train.num_rows, note, detects=0.0), {}
@@ -130,8 +156,8 @@ def trends(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
         references.append(float(np.abs(h - t).sum()) / 2 / train.num_rows)
         real[a, b] = real[b, a] = association(t.reshape(-1, width))
         drawn[a, b] = drawn[b, a] = association(s.reshape(-1, width))
-    value, low, high = difference(ours / len(pairs), theirs / len(pairs))
-    reference, _, above = difference(held / len(pairs), known / len(pairs))
+    value, low, high = sides.made(ours / len(pairs), theirs / len(pairs))
+    reference, _, above = sides.held(held / len(pairs), known / len(pairs))
     detects = min(reference + noticed((above - reference) / z()), 1.0)
     worst = sorted(range(len(pairs)), key=lambda i: references[i] - errors[i])[:30]
     details = {

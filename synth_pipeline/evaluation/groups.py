@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth_pipeline.evaluation.columns import Unfit, compared, is_number, missing, numbers, texts
+from synth_pipeline.evaluation.columns import Unfit, is_number, missing, numbers, texts
 from synth_pipeline.evaluation.copying import nearness
 from synth_pipeline.evaluation.fairness import Models, fairness, fitted
-from synth_pipeline.evaluation.fidelity import equal_sides, marginal, mean_error
+from synth_pipeline.evaluation.fidelity import Sides, marginal, mean_parts
 from synth_pipeline.evaluation.intervals import LEVEL, noticed, wilson, worst, z
 from synth_pipeline.evaluation.learning import NoTask, result
 from synth_pipeline.evaluation.table import features_of
@@ -199,14 +199,15 @@ def _shape(group: Group, row: dict[str, Any], evidence: Evidence) -> tuple[Part,
         row |= {"shape_error": 1.0, "reference": None}
         return lambda level: (1.0, 1.0, 1.0), int(group.train.sum())
     own = _within(evidence, group)
-    train, holdout, synthetic = equal_sides(own, f"shape of {group.told}")
-    cols = [column for column in compared(train, holdout, synthetic) if column.name != group.column]
+    sides = Sides.of(own, f"shape of {group.told}")
+    cols = [column for column in sides.columns if column.name != group.column]
     if not cols:
         raise Unfit("no column to compare")
-    made, held = (mean_error([marginal(c, side, train) for c in cols]) for side in (synthetic, holdout))
+    parts = ([marginal(c, side, sides.train) for c in cols] for side in (sides.synthetic, sides.holdout))
+    made, held = (how(*mean_parts(part)) for how, part in zip((sides.made, sides.held), parts, strict=True))
     row |= {"shape_error": made[0], "reference": held[0]}
     spread = math.hypot(made[2] - made[0], held[2] - held[0]) / z()
-    return _normal(made[0] - held[0], spread), train.num_rows
+    return _normal(made[0] - held[0], spread), sides.train.num_rows
 
 
 def _copied(group: Group, row: dict[str, Any], evidence: Evidence) -> tuple[Part, int]:

@@ -8,6 +8,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from synth_pipeline.evaluation.units import variance
+
 Array = np.ndarray
 LEVEL = 0.95
 _EXACT = 200
@@ -120,11 +122,12 @@ def searched(queries: int, train: int, holdout: int) -> int:
     return int(min(queries * uneven, max(queries, 4e9 / real), 8 * real))
 
 
-def difference(first: Array, second: Array, level: float = LEVEL) -> tuple[float, float, float]:
-    """mean(first) - mean(second) of independent samples, with its normal interval."""
+def difference(
+    first: Array, second: Array, units: tuple[Array | None, Array | None] = (None, None)
+) -> tuple[float, float, float]:
+    """mean(first) - mean(second) of independent samples, with its normal interval; `units`: who shares rows of each."""
     value = float(first.mean() - second.mean())
-    variance = sum(float(a.var(ddof=1)) / len(a) if len(a) > 1 else 0.25 for a in (first, second))
-    half = z(level) * math.sqrt(variance)
+    half = z() * math.sqrt(variance(first, units[0]) + variance(second, units[1]))
     return value, value - half, value + half
 
 

@@ -9,11 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from synth_pipeline.evaluation.columns import Unfit, compared
-from synth_pipeline.evaluation.fidelity import binned, equal_sides
-from synth_pipeline.evaluation.intervals import difference, noticed, z
+from synth_pipeline.evaluation.fidelity import Sides, binned
+from synth_pipeline.evaluation.intervals import noticed, z
 from synth_pipeline.protocols.measure import Evidence, Findings, Score
 
 Array = np.ndarray
@@ -38,14 +36,12 @@ def marginals(evidence: Evidence) -> Findings:
 
     Bins and levels from train, open ends; at most 200 tables each, drawn without replacement.
     """
-    train, holdout, synthetic = equal_sides(evidence, "marginals")
-    cols = compared(train, holdout, synthetic)
-    if not cols:
-        raise Unfit("no column to compare")
+    sides = Sides.of(evidence, "marginals")
+    train, cols = sides.train, sides.columns
 
     @cache
     def coded(place: int) -> tuple[list[Array], int]:
-        codes, size = binned(cols[place], train, (train, holdout, synthetic), _BINS, _LEVELS)
+        codes, size = binned(cols[place], train, (train, sides.holdout, sides.synthetic), _BINS, _LEVELS)
         return [code.astype(np.int8) for code in codes], size
 
     rng = evidence.seeds.child("marginals").child("tables").generator()
@@ -57,7 +53,7 @@ def marginals(evidence: Evidence) -> Findings:
             continue
         drawn = combinations(len(cols), width, _TABLES, rng)
         held, made = (_compared([[coded(i) for i in places] for places in drawn], which) for which in (1, 2))
-        score = _error(made, held, len(drawn), width, train)
+        score = _error(made, held, len(drawn), width, sides)
         scores[name] = _k_marginal(score) if width == 2 else score
         if width == 3:
             order = sorted(range(len(drawn)), key=lambda i: held.errors[i] - made.errors[i])[:_WORST]
@@ -106,13 +102,13 @@ def _compared(tables: Sequence[Sequence[tuple[list[Array], int]]], which: int) -
     return _Cells(errors, ours / len(tables), theirs / len(tables))
 
 
-def _error(made: _Cells, held: _Cells, tables: int, width: int, train: pa.Table) -> Score:
-    value, low, high = difference(made.side, made.train)
-    reference, _, above = difference(held.side, held.train)
+def _error(made: _Cells, held: _Cells, tables: int, width: int, sides: Sides) -> Score:
+    value, low, high = sides.made(made.side, made.train)
+    reference, _, above = sides.held(held.side, held.train)
     detects = min(reference + noticed((above - reference) / z()), 1.0)
     kind = "pairs" if width == 2 else "triples"
-    note = f"{tables} {kind} of columns, {train.num_rows} rows a side"
-    return Score(value, max(low, 0.0), min(high, 1.0), reference, train.num_rows, note, detects=detects)
+    note = f"{tables} {kind} of columns, {sides.train.num_rows} rows a side"
+    return Score(value, max(low, 0.0), min(high, 1.0), reference, sides.train.num_rows, note, detects=detects)
 
 
 def _k_marginal(error: Score) -> Score:

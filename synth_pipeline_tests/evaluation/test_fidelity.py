@@ -132,3 +132,35 @@ def test_distances_of_numbers_near_the_end_of_their_range() -> None:
     assert list(moved.values()) == pytest.approx([0.5 / 1.35] * 2, rel=0.1)
     sides = [pa.table({"x": np.append(np.full(50, 1e-300), far)}) for far in (1e-299, 1e-299, 1.7e308)]
     assert fidelity.shapes(_evidence(*sides))[1][0]["wasserstein"] > 1e6
+
+
+def test_rows_of_one_person_are_one_observation() -> None:
+    rng = np.random.default_rng(10)
+    real, held, made = (_table(rng, rows) for rows in (200, 200, 2_000))
+    owners = np.repeat(np.arange(200), 10)
+    sides = [side.take(pa.array(owners)) for side in (real, held)]
+    rows = Evidence(*sides, made, made, Seeds(0))
+    persons = replace(rows, train_units=owners, holdout_units=owners + 200)
+    for measure in (lambda e: fidelity.shapes(e)[0], lambda e: fidelity.trends(e)[0]):
+        narrow, wide = measure(rows), measure(persons)
+        assert (wide.value, wide.reference, wide.n) == (narrow.value, narrow.reference, narrow.n)
+        # √((1 + 10) / 2) times as wide, where nothing is cut off
+        assert (wide.high - wide.value) / (narrow.high - narrow.value) == pytest.approx(2.35, rel=0.15)
+        assert wide.detects - wide.reference == pytest.approx(
+            np.sqrt(10) * (narrow.detects - narrow.reference), rel=0.1
+        )
+
+
+def test_intervals_over_persons_cover_the_true_rate_of_missing_values() -> None:
+    outside = {True: 0, False: 0}
+    for seed in range(60):
+        rng = np.random.default_rng([11, seed])
+        owners = np.repeat(np.arange(100), 8)
+        lost = [rng.random(100)[owners] < share for share in (0.3, 0.3)] + [rng.random(800) < 0.5]
+        sides = [pa.table({"x": pa.array(np.zeros(800), mask=gone)}) for gone in lost]
+        for known in outside:
+            units = {"train_units": owners, "holdout_units": owners + 100} if known else {}
+            score = fidelity.gaps(Evidence(*sides, sides[2], Seeds(seed), **units))
+            outside[known] += not score.low <= 0.2 <= score.high
+    assert outside[True] <= 8
+    assert outside[False] > 15
