@@ -23,7 +23,7 @@ def test_no_pair_is_no_difference() -> None:
     assert details == {}
 
 
-@pytest.mark.parametrize("fine", [True, False])
+@pytest.mark.parametrize("fine", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_single_number_is_judged_by_what_it_has(fine: bool) -> None:
     rng = np.random.default_rng(0)
     sides = [pa.table({"pay": np.round(rng.lognormal(7, 1, 3_000), 4 if fine else -2)}) for _ in range(3)]
