@@ -20,6 +20,7 @@ from synth_pipeline.seeds import Seeds
 from synth_pipeline_tests.evaluation.test_proofs import honest
 
 NAME = "corner_copy_excess"
+TENTH = "the 10% most unusual rows"
 
 
 def score(evidence: Evidence) -> Score:
@@ -50,6 +51,15 @@ def test_copies_of_few_fill_their_corner(name: str) -> None:
     assert found.high > 0.5
 
 
+@pytest.mark.parametrize("name", [name for name in ADVERSARIES if "minority" in name or "outliers" in name])
+def test_copies_of_few_are_seen_where_the_holdout_is_small(name: str) -> None:
+    found = score(ADVERSARIES[name](honest(4_000, 1_000, 4_000), np.random.default_rng(1)))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low > 0
+    assert found.high > 0.5
+
+
 def test_every_query_meets_one_real_row_in_all() -> None:
     evidence = honest(500, 400, 300)
     points = features_of(evidence).points
@@ -68,10 +78,26 @@ def test_a_corners_excess_is_that_of_its_own_split() -> None:
 
 
 def test_what_is_met_too_seldom_is_not_told() -> None:
+    for tiny in (honest(25, 25, 400), honest(400, 400, 20)):
+        found = score(tiny)
+        assert found.value is None
+        assert found.note.startswith("not measurable: none of")
     with pytest.raises(Unfit):
-        corners(honest(25, 25, 400))
-    with pytest.raises(Unfit):
-        corners(honest(400, 400, 50))
+        corners(replace(tiny, synthetic=tiny.synthetic.slice(0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("train", "holdout", "wide"), [(300, 300, True), (800, 200, True), (2_000, 2_000, False), (4_000, 1_000, False)]
+)
+def test_honest_tables_are_judged_and_pass_at_any_size_and_split(train: int, holdout: int, wide: bool) -> None:
+    seeds = 6
+    found = [corners(honest(train, holdout, train, seed)) for seed in range(seeds)]
+    highs = [one.scores[NAME].high for one in found]
+    assert all(high is not None and high <= 0.5 for high in highs)
+    for one in found:
+        tails = {part["name"] for part in one.details["corners"] if "unusual" in part["name"]}
+        assert tails & ({"the 20% most unusual rows", "the 50% most unusual rows"} if wide else {TENTH})
+        assert "too seldom to be judged" in one.scores[NAME].note
 
 
 def test_persons_with_many_rows_are_one_unit() -> None:
@@ -85,8 +111,11 @@ def test_persons_with_many_rows_are_one_unit() -> None:
         holdout_units=rows + 150,
     )
     alone = replace(many, train_units=None, holdout_units=None)
-    assert score(many).value == pytest.approx(score(alone).value)
-    assert score(many).n < score(alone).n
+    persons, rows = ({corner["name"]: corner for corner in corners(one).details["corners"]} for one in (many, alone))
+    assert persons
+    for name in persons.keys() & rows.keys():
+        assert persons[name]["excess"] == pytest.approx(rows[name]["excess"])
+        assert persons[name]["n"] < rows[name]["n"]
 
 
 def test_notes_hold_no_levels_and_details_no_small_counts() -> None:
