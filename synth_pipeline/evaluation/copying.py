@@ -86,6 +86,7 @@ def nearness(evidence: Evidence) -> tuple[dict[str, Score], dict[str, Any]]:
 def exact(evidence: Evidence) -> tuple[Score, dict[str, Any]]:
     """`exact_match_excess`: released rows that equal a real row in every compared column; all rows, no sampling.
 
+    Values are equal that are hardly told apart (`readings`), so that noise nobody sees does not hide a copy.
     A row that several persons share is nobody's in particular: meeting it tells nothing, and does not count.
     """
     _require(evidence.train.num_rows, evidence.holdout.num_rows, evidence.released.num_rows)
