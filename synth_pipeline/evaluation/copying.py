@@ -130,7 +130,7 @@ def replay(evidence: Evidence) -> tuple[Score, list[dict[str, Any]]]:
         )
         if worst is None or worst.high is None or found.high > worst.high:
             bounds = found.value, found.low, found.high
-            worst = Score(*bounds, 0.0, released.num_rows, note, detects=found.detects)
+            worst = Score(*bounds, 0.0, len(asked), note, detects=found.detects)
     if worst is None:
         note = f"no column in which at least {NEAR_UNIQUE:.0%} of the real values are unique"
         worst = Score(0.0, 0.0, 0.0, 0.0, released.num_rows, note)

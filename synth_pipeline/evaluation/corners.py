@@ -124,7 +124,8 @@ def _levels(evidence: Evidence, features: Features) -> Iterator[tuple[str, Array
         for i in np.argsort(-counts, kind="stable"):
             if len(levels) > 1 and counts[i] >= _LEVEL and given < _MOST:
                 given += 1
-                yield f"a level that {counts[i]} real rows share", which == i
+                # in tens: from the sizes of all levels but one follows the last one's
+                yield f"a level that about {counts[i] // 10 * 10:,} real rows share", which == i
 
 
 def _unusual(sides: tuple[Any, Any], rng: np.random.Generator) -> Array:

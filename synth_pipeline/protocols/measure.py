@@ -46,7 +46,7 @@ class Features(Protocol):
     """
 
     def keys(self, rows: pa.Table) -> np.ndarray:
-        """uint64 (rows,): records are equal exactly when their keys are."""
+        """uint64 (rows,): equal keys where nobody could tell one record from the other."""
 
     def points(self, rows: pa.Table) -> Points | Vectors:
         """Where the records lie, for distances."""
