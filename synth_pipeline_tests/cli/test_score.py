@@ -140,7 +140,7 @@ def test_earlier_releases_add_up(
     header, *lines = files["train"].read_text().splitlines()
     once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
     once.write_text("\n".join([header, *lines[:90]]) + "\n")
-    twice.write_text("more,cost\n" + "".join(f"?,{line.split(',')[1]}\n" for line in lines[90:180]))
+    twice.write_text(f"more,{header}\n" + "".join(f"?,{line}\n" for line in lines[90:180]))  # by name, not by place
     policy = tmp_path / "own.yaml"
     policy.write_text("name: own\nversion: 1\ngates: {cumulative_exposure: {max: 0.06}}\n")
     seen = []
