@@ -150,4 +150,4 @@ def test_earlier_releases_add_up(
         assert f"{len(more) // 2} earlier ones" in measured["note"] or not more
         seen.append(measured["value"])
     assert seen[0] < 0.05 < seen[1] < seen[2]
-    assert _score(files, "--earlier", str(tmp_path / "none.csv")) == 1
+    assert _score(files, "--policy", str(policy), "--earlier", str(tmp_path / "none.csv")) == 1
