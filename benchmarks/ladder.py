@@ -261,6 +261,7 @@ def _risk(r: Rung, name: str, part: str) -> Interval | None:
 
 def _header(asked: argparse.Namespace) -> Iterator[str]:
     command = ["python", "-m", "benchmarks.ladder"]
+    command += ["--versions", *asked.versions] * (asked.versions != list(VERSIONS))
     command += ["--quick"] * asked.quick + ["--write", str(asked.write)]
     yield from (
         "# The public ladder",
