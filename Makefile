@@ -14,10 +14,11 @@ demo: $(STAMP)
 	$(BIN)/python -m synth_pipeline.demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --durations=15
 
-test-all: $(STAMP)
-	$(BIN)/pytest -m "slow or not slow" --durations=25
+# the slow ones have daemons, browsers and killed processes: one after the other
+test-all: test
+	$(BIN)/pytest -m slow --durations=15
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
