@@ -145,10 +145,9 @@ def test_hardly_any_holdout_row_met_is_no_doubt() -> None:
 def test_the_ladder_on_a_sample(shared: Path) -> None:
     folder = shared / "audit_ladder"
     published = read_published(folder / "published_qa.csv")
-    for name in ("adult", "bank-marketing"):
-        rungs = []
-        for version in (*BLOCKED, "synthpop", "flip90", "mostly", "ctgan"):
-            paths = [folder / f"{name}_{part}.csv.gz" for part in ("trn", "val", version)]
-            rungs.append(rung(name, version, paths, published[name, version], 3_000))
-        for claim, found, holds in acceptance(rungs):
-            assert holds or "Spearman" in claim, (name, claim, found)
+    rungs = []
+    for version in ("flip30", "flip50", "mostly"):  # `benchmarks.ladder` climbs all of it
+        paths = [folder / f"adult_{part}.csv.gz" for part in ("trn", "val", version)]
+        rungs.append(rung("adult", version, paths, published["adult", version], 3_000))
+    for claim, found, holds in acceptance(rungs):
+        assert holds or "Spearman" in claim, (claim, found)

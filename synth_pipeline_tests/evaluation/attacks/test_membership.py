@@ -100,13 +100,13 @@ def test_fresh_rows_tell_nothing_at_any_split(
 @pytest.mark.parametrize(("train", "holdout"), [(300, 300), (800, 200)])
 def test_fresh_rows_tell_nothing_to_any_attacker(train: int, holdout: int) -> None:
     outside, each = 0, dict.fromkeys(("distance", "calibrated", "density", "classifier"), 0)
-    for seed in range(80):
+    for seed in range(40):
         found = membership(_fresh(seed, train, holdout, 400))
         outside += not _holds(found.scores["mia_auc"], 0.5)
         for attack in found.details["membership"]["attacks"]:
             each[attack["name"]] += not attack["low"] <= 0.5 <= attack["high"]
-    assert outside <= 9
-    assert max(each.values()) <= 11
+    assert outside <= 6  # a true 5 % exceeds it three times in a thousand
+    assert max(each.values()) <= 7
 
 
 def test_a_tenth_copied_is_seen_most_of_all_in_the_tail() -> None:
