@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.adversaries import ADVERSARIES, made, planted
-from benchmarks.ladder import BLOCKED, acceptance, read_published, rung
+from benchmarks.ladder import acceptance, read_published, rung
 from benchmarks.proofs import COPYING, SPLITS, fresh, leaves, measured
 from synth_pipeline.evaluation.gates import judge, load_policy, verdict
 from synth_pipeline.evaluation.intervals import clopper_pearson
